@@ -1,0 +1,258 @@
+"""Sound files: reading, resampling, and writing that leaves either a complete file or none."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import SmgError
+
+# Extension -> libsndfile's format and its default subtype.
+FORMATS = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+}
+# Codecs that know few sample rates; sounds at another rate are resampled to the next higher one.
+_RATES = {
+    "OPUS": (8000, 12000, 16000, 24000, 48000),
+    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+}
+METADATA_KEYS = (
+    "title", "copyright", "software", "artist", "comment", "date", "album", "license", "tracknumber", "genre"
+)  # fmt: skip
+_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when given minutes at once
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded sound file: float32 samples [n, channels], rate in Hz, libsndfile's subtype and format names."""
+
+    samples: np.ndarray
+    rate: int
+    subtype: str
+    format: str
+
+
+def read_audio(path: str | os.PathLike) -> Audio:
+    """Read a whole sound file of any kind that libsndfile knows.
+
+    Raises:
+        SmgError: the file is missing, a directory, unreadable, empty, not audio, or holds no or non-finite samples.
+    """
+    import soundfile
+
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise SmgError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise SmgError(f"{path} is a directory; name a sound file in it") from None
+    except OSError as error:
+        raise SmgError(f"{path}: cannot be read: {error.strerror}") from None
+    if empty:
+        raise SmgError(f"{path} is empty (0 bytes); name a sound file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            # In blocks, because a header may promise more samples than the file or the memory holds.
+            blocks = []
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block)
+            rate, subtype, kind = file.samplerate, file.subtype, file.format
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+        raise SmgError(f"{path}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3") from None
+    if not blocks:
+        raise SmgError(f"{path} holds no samples; name a file with sound in it")
+    samples = np.concatenate(blocks)
+    if not np.isfinite(samples).all():
+        raise SmgError(f"{path} holds samples that are infinite or not a number; export it again")
+    return Audio(samples, rate, subtype, kind)
+
+
+def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:
+    """The mean of a file's channels at `rate` Hz, float32 [n]. Raises SmgError as read_audio does."""
+    audio = read_audio(path)
+    return resample(to_mono(audio.samples), audio.rate, rate)
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """[n, channels] or [n] to the mean of the channels, float32 [n]."""
+    samples = np.asarray(samples, np.float32)
+    return samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+
+
+def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Change the sample rate of x [n] or [n, channels] with soxr's high quality; float32, about n * to / from long."""
+    x = np.asarray(x, np.float32)
+    if from_rate == to_rate or not len(x):
+        return x
+    import soxr
+
+    return soxr.resample(x, from_rate, to_rate, quality="HQ")
+
+
+def write_audio(
+    target: str | os.PathLike,
+    waveform: np.ndarray,
+    rate: int,
+    *,
+    format: str | None = None,
+    subtype: str | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a sound file, complete or not at all; samples beyond [-1, 1] are clipped.
+
+    Args:
+        target: a path, or "-" for standard output (WAV unless `format` says otherwise).
+        waveform: [n] or [n, channels].
+        format: a key of FORMATS; by default the extension of `target`.
+        subtype: libsndfile's name, such as "PCM_24"; by default that of FORMATS.
+        metadata: keys from METADATA_KEYS. Those that the format cannot store are left out. Of a WAV file, libsndfile
+            reads back no more than 2 kB in all.
+
+    Raises:
+        SmgError: unknown extension or format, a subtype the format lacks, no samples, samples that are not finite,
+            or a target that cannot be written.
+    """
+    import soundfile
+
+    check_output(target, format=format)
+    kind, default_subtype = FORMATS[_format_name(target, format)]
+    subtype = (subtype or default_subtype).upper()
+    if not soundfile.check_format(kind, subtype):
+        known = ", ".join(soundfile.available_subtypes(kind))
+        raise SmgError(f"{kind} cannot store {subtype}; use one of {known}")
+    unknown = sorted(set(metadata or {}) - set(METADATA_KEYS))
+    if unknown:
+        raise SmgError(f"unknown metadata {unknown[0]!r}; use {', '.join(METADATA_KEYS)}")
+    waveform = np.asarray(waveform, np.float32)
+    if not np.isfinite(waveform).all():
+        raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
+    if not waveform.size:
+        raise SmgError(f"cannot write {target}: the sound is empty; ask for a longer one")
+    waveform, rate = _at_known_rate(waveform, rate, subtype)
+    data = _encoded(waveform, rate, kind, subtype, metadata or {})
+    if _is_stdout(target):
+        _to_stdout(data)
+    else:
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(data)
+
+
+def check_output(target: str | os.PathLike, *, format: str | None = None) -> None:
+    """Find out before minutes of computing whether write_audio could write `target`.
+
+    Raises:
+        SmgError: unknown extension or format, a target that check_writable refuses, or a terminal as standard output.
+    """
+    _format_name(target, format)
+    if not _is_stdout(target):
+        check_writable(target)
+    elif sys.stdout.isatty():
+        raise SmgError("standard output is a terminal; redirect it (> out.wav) or name a file instead of -")
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise SmgError unless `path` can be made, or is a regular file that can be replaced."""
+    path = Path(path)
+    parent = path.resolve().parent
+    if path.is_dir():
+        raise SmgError(f"{path} is a directory; name a file in it")
+    if not parent.exists():
+        raise SmgError(f"{path}: the directory {parent} does not exist; make it first")
+    if not parent.is_dir():
+        raise SmgError(f"{path}: {parent} is not a directory; choose another place")
+    if path.exists() and not path.is_file():
+        raise SmgError(f"{path} is not a regular file; choose another name")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise SmgError(f"{path}: no permission to write in {parent}; choose another directory")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise SmgError(f"{path} is write-protected; choose another name")
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; it takes the place of `path` if the block ends well.
+
+    Whatever ends the block otherwise, an interrupt too, the temporary file is removed and `path` is as it was.
+
+    Raises:
+        SmgError: `path` cannot be written; also made from any OSError in the block.
+    """
+    check_writable(path)
+    final = Path(path).resolve()  # a symbolic link stays one: what it points at is replaced
+    temporary = final.with_name(f".smg-{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        os.replace(temporary, final)
+    except OSError as error:
+        raise SmgError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _is_stdout(target: str | os.PathLike) -> bool:
+    return os.fspath(target) == "-"
+
+
+def _format_name(target: str | os.PathLike, format: str | None) -> str:
+    known = ", ".join(FORMATS)
+    if format is not None:
+        if format.lower() not in FORMATS:
+            raise SmgError(f"unknown format {format!r}; use one of {known}")
+        return format.lower()
+    if _is_stdout(target):
+        return "wav"
+    extension = Path(target).suffix[1:].lower()
+    if extension not in FORMATS:
+        raise SmgError(f"{target}: unknown extension {extension!r}; end the name in one of {known}")
+    return extension
+
+
+def _at_known_rate(waveform: np.ndarray, rate: int, subtype: str) -> tuple[np.ndarray, int]:
+    rates = _RATES.get(subtype, (rate,))
+    nearest = next((r for r in rates if r >= rate), rates[-1])
+    return resample(waveform, rate, nearest), nearest
+
+
+def _encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata: dict[str, str]) -> memoryview:
+    """The bytes of a sound file. In memory, because libsndfile ignores a full disk where it closes a file."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
+    try:
+        with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
+            for key, value in metadata.items():
+                setattr(file, key, str(value))
+            for start in range(0, len(waveform), _BLOCK):
+                file.write(np.clip(waveform[start : start + _BLOCK], -1, 1))
+    except soundfile.LibsndfileError as error:
+        layout = f"{kind} ({subtype}) at {rate} Hz with {channels} channels"
+        raise SmgError(f"cannot encode as {layout}: {error.error_string}; write a .wav instead") from None
+    return buffer.getbuffer()
+
+
+def _to_stdout(data: memoryview) -> None:
+    try:
+        while len(data):  # an unbuffered standard output may take less than it is given
+            data = data[sys.stdout.buffer.write(data) :]
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # What is still buffered would raise again when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SmgError("standard output was closed before the whole sound was written") from None

@@ -1,0 +1,109 @@
+"""Mel to waveform without a network: non-negative inversion of the bands, then fast Griffin-Lim."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..config import MelConfig
+from .mel import frame, mel_filterbank, pad, window
+
+INVERSION_STEPS = 40
+_TINY = np.float32(1e-8)
+
+
+def griffin_lim(
+    mel: np.ndarray, cfg: MelConfig, iterations: int = 4, momentum: float = 0.99, *, rng: np.random.Generator
+) -> np.ndarray:
+    """A waveform whose log-mel is close to `mel`, aligned with it frame by frame.
+
+    Fast Griffin-Lim of Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm" (WASPAA 2013), from random
+    phases. Memory grows by about 40 kB a frame: give long mels in pieces.
+
+    Args:
+        mel: natural-log mel [n_mels, frames].
+        rng: draws the initial phases.
+
+    Returns:
+        float32 [frames * hop_length].
+    """
+    target = magnitudes(mel, cfg)
+    if not len(target):
+        return np.zeros(0, np.float32)
+    angle = rng.random(target.shape, dtype=np.float32) * np.float32(2 * np.pi)
+    spectrum = _complex(target * np.cos(angle), target * np.sin(angle))
+    previous = None
+    for _ in range(iterations):
+        consistent = _stft(_istft(spectrum, cfg), cfg)[:, : target.shape[1]]
+        spectrum = consistent.copy()
+        if previous is not None:
+            spectrum += np.float32(momentum) * (consistent - previous)
+        previous = consistent
+        size = np.sqrt(spectrum.real**2 + spectrum.imag**2)  # np.abs guards against overflow and takes thrice as long
+        spectrum *= target / np.maximum(size, _TINY)
+    return _istft(spectrum, cfg)
+
+
+def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """Non-negative linear magnitudes whose mel is close to exp(mel).
+
+    The pseudo-inverse, clipped to be positive, is refined by the multiplicative updates of Lee and Seung (2001) for
+    non-negative least squares, x <- x * A'm / A'Ax.
+
+    Returns:
+        float32 [frames, bins], only the bins up to the last one that any band covers.
+    """
+    bands, inverse = _inversion(cfg)
+    wanted = np.exp(np.asarray(mel, np.float32).T)
+    estimate = np.maximum(wanted @ inverse, _TINY)
+    numerator = wanted @ bands
+    for _ in range(INVERSION_STEPS):
+        denominator = estimate @ bands.T @ bands
+        np.maximum(denominator, _TINY, out=denominator)
+        np.divide(numerator, denominator, out=denominator)
+        estimate *= denominator
+    return estimate
+
+
+@lru_cache(maxsize=8)
+def _inversion(cfg: MelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The filter bank [n_mels, bins] without the bins above its last band, and its pseudo-inverse transposed."""
+    bands = mel_filterbank(cfg)
+    bands = bands[:, : np.flatnonzero(bands.any(axis=0))[-1] + 1]
+    return np.ascontiguousarray(bands), np.ascontiguousarray(np.linalg.pinv(bands).T)
+
+
+def _stft(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """[frames * hop_length] to [frames, n_fft // 2 + 1], framed as log_mel frames."""
+    frames = frame(pad(samples, cfg), cfg)[: len(samples) // cfg.hop_length]
+    return np.fft.rfft(frames * window(cfg.n_fft)).astype(np.complex64, copy=False)
+
+
+def _istft(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """[frames, bins] to [frames * hop_length]: the least-squares inverse of _stft; bins not given are zero."""
+    frames = np.fft.irfft(spectrum, n=cfg.n_fft).astype(np.float32, copy=False)
+    frames *= window(cfg.n_fft)
+    return _overlap_add(frames, cfg) / _window_power(cfg, len(frames))
+
+
+def _overlap_add(frames: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """Sum [frames, n_fft], each hop_length after the one before, and cut the margins: [frames * hop_length]."""
+    hop, count = cfg.hop_length, len(frames)
+    out = np.zeros((count + -(-cfg.n_fft // hop), hop), np.float32)
+    for part in range(0, cfg.n_fft, hop):
+        width = min(hop, cfg.n_fft - part)
+        out[part // hop : part // hop + count, :width] += frames[:, part : part + width]
+    margin = (cfg.n_fft - hop) // 2
+    return out.reshape(-1)[margin : margin + count * hop]
+
+
+@lru_cache(maxsize=2)
+def _window_power(cfg: MelConfig, frames: int) -> np.ndarray:
+    return _overlap_add(np.broadcast_to(window(cfg.n_fft) ** 2, (frames, cfg.n_fft)), cfg)
+
+
+def _complex(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    out = np.empty(real.shape, np.complex64)
+    out.real, out.imag = real, imaginary
+    return out

@@ -1,0 +1,67 @@
+"""Loudness and joints of waveforms: peaks, fades and crossfades. All take [n] or [n, channels] and return a copy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MAX_GAIN_DB = 30.0  # a nearly silent sound is not blown up into its own noise
+
+
+def normalize_peak(x: np.ndarray, peak_db: float = -1.0) -> np.ndarray:
+    """Scale so that the largest sample lies at peak_db dBFS, amplifying by 30 dB at most; silence stays silence."""
+    gain = _gain_to(x, peak_db)
+    return _scaled(x, min(gain, 10 ** (MAX_GAIN_DB / 20)))
+
+
+def limit_peak(x: np.ndarray, peak_db: float = -1.0) -> np.ndarray:
+    """Scale down a sound whose peak is over peak_db dBFS; any other stays as it is."""
+    return _scaled(x, min(_gain_to(x, peak_db), 1.0))
+
+
+def fade(x: np.ndarray, rate: int, seconds_in: float = 0.005, seconds_out: float = 0.01) -> np.ndarray:
+    """Fade in from and out to silence along a half cosine. In a sound too short for both, each takes half of it."""
+    x = np.array(x, np.float32)
+    count_in, count_out = (min(round(seconds * rate), len(x) // 2) for seconds in (seconds_in, seconds_out))
+    x[:count_in] *= _column(_half_cosine(count_in), x)
+    x[len(x) - count_out :] *= _column(_half_cosine(count_out)[::-1], x)
+    return x
+
+
+def crossfade(a: np.ndarray, b: np.ndarray, n: int, curve: str = "equal-power") -> np.ndarray:
+    """Join two sounds, the last n samples of `a` fading into the first n of `b`: len(a) + len(b) - n samples.
+
+    Args:
+        curve: "equal-power" keeps the loudness where the two are unrelated, "linear" where they are alike.
+
+    Raises:
+        ValueError: n is negative or more than either sound has, or the curve is unknown.
+    """
+    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    if not 0 <= n <= min(len(a), len(b)):
+        raise ValueError(f"cannot overlap {n} samples of sounds of {len(a)} and {len(b)}")
+    position = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
+    if curve == "linear":
+        rise, fall = position, 1 - position
+    elif curve == "equal-power":
+        rise, fall = np.sin(position * np.pi / 2), np.cos(position * np.pi / 2)
+    else:
+        raise ValueError(f"unknown curve {curve!r}")
+    middle = a[len(a) - n :] * _column(fall, a) + b[:n] * _column(rise, b)
+    return np.concatenate([a[: len(a) - n], middle, b[n:]])
+
+
+def _gain_to(x: np.ndarray, peak_db: float) -> float:
+    peak = float(np.max(np.abs(x), initial=0.0))
+    return 10 ** (peak_db / 20) / peak if peak else 1.0
+
+
+def _scaled(x: np.ndarray, gain: float) -> np.ndarray:
+    return np.asarray(x, np.float32) * np.float32(gain)
+
+
+def _half_cosine(count: int) -> np.ndarray:
+    return (0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))).astype(np.float32)
+
+
+def _column(curve: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return curve.reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,58 @@
+"""The command line. Here: the entry point and what a user sees when something fails; the commands are in `app`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `smg` and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted.
+
+    Every failure is one line on standard error. SMG_DEBUG=1 shows tracebacks instead.
+    """
+    sys.exit(_run(sys.argv[1:] if args is None else args))
+
+
+def _run(args: list[str]) -> int:
+    if args == ["--version"]:  # needs nothing that takes time to import
+        from .. import __version__
+
+        print(f"smg {__version__}")
+        return 0
+    debug = os.environ.get("SMG_DEBUG", "0") not in ("", "0")
+    try:
+        from .app import app
+
+        # Outside of its standalone mode Typer leaves errors to us; only exit codes are returned.
+        return app(args, prog_name="smg", standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    from ..errors import SmgError
+
+    if isinstance(error, SmgError):
+        message, code = str(error), error.exit_code
+    elif hasattr(error, "format_message"):  # Typer's own, whose class moved between modules over its versions
+        message, code = error.format_message(), error.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message, file=sys.stderr)
+            return code
+        if context := getattr(error, "ctx", None):
+            message += f" (see {context.command_path} --help)"
+    elif isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains again when it exits
+        return 1
+    elif isinstance(error, MemoryError):
+        message, code = "out of memory; try fewer --seconds, --num or --candidates", 1
+    else:
+        message = f"{type(error).__name__}: {error} (this is a bug; SMG_DEBUG=1 shows where)"
+        code = 1
+    print("smg: error:", " ".join(message.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,54 @@
+"""The Typer application: all commands, each from a module that imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import shlex
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..errors import UsageError
+from . import generate, models, train
+
+
+class _Group(TyperGroup):
+    """Knows that people type the prompt where the command belongs."""
+
+    def resolve_command(self, ctx, args):
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            meant = [f"smg {command}" for command in get_close_matches(name, self.commands)]
+            if "smg generate" not in meant:
+                meant.append(f"smg generate {shlex.quote(' '.join(args))}")
+            raise UsageError(f"no command {name!r}; did you mean: {', or '.join(meant)}")
+        return super().resolve_command(ctx, args)
+
+
+# Plain help: with Rich markup, printing it would take twice the time.
+app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"smg {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def smg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Text to sound on an ordinary CPU.
+
+    Example: smg generate "dog barking" -o out.wav
+    """
+
+
+app.command()(generate.generate)
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")

@@ -1,0 +1,180 @@
+"""Settings of every component, as plain frozen dataclasses that travel in a checkpoint's config.json.
+
+Nothing else in the package holds an audio or model constant. `PRESETS` names the model sizes that can be trained:
+`small` is what ships, `paper` is the configuration of SpecMaskGIT (arXiv 2406.17672, section 4).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from .errors import SmgError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """Log-mel front end of HiFi-GAN V1: magnitude STFT, Slaney bands, natural log clamped at `log_clamp`."""
+
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    hop_length: int = 256
+    n_mels: int = 80
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    log_clamp: float = 1e-5
+    # The tokenizer sees the mel mapped affinely from [scale_min, scale_max] nats to [-1, 1] and clipped. The lower
+    # end is 80 dB under a full-scale tone: what lies below cannot be heard and would only cost codes.
+    scale_min: float = -9.5
+    scale_max: float = 2.5
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.hop_length
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Patch tokenizer: ConvNeXt encoder, residual vector quantiser, ConvNeXt decoder with noise texture."""
+
+    patch: int = 16
+    width: int = 256
+    encoder_layers: int = 4
+    decoder_layers: int = 5
+    kernel: int = 5
+    codebook_size: int = 1024
+    codebook_dim: int = 64
+    levels: int = 6  # residual codes a patch; the paper uses 1
+    texture_channels: int = 48
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Bidirectional masked Transformer over the token grid."""
+
+    width: int = 224
+    layers: int = 6
+    heads: int = 7
+    mlp_ratio: float = 4.0
+    dropout: float = 0.05
+    condition_dim: int = 384
+    modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
+    max_columns: int = 53
+
+
+@dataclass(frozen=True)
+class EmbedderConfig:
+    """Joint text-audio space: a frozen sentence encoder and an audio tower trained against it."""
+
+    dim: int = 384
+    max_text_tokens: int = 64
+    width: int = 64
+    layers: int = 4
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """Mel to waveform. `kind` is "griffin-lim" (no weights), "vocos" or "hifigan"."""
+
+    kind: str = "griffin-lim"
+    iterations: int = 4
+    # vocos
+    width: int = 256
+    layers: int = 8
+    # hifigan (V1 by default)
+    upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
+    upsample_initial_channel: int = 512
+    resblock: str = "1"
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Everything in a checkpoint's config.json."""
+
+    format_version: int = FORMAT_VERSION
+    name: str = "unnamed"
+    version: str = "0"
+    license: str = ""
+    training_data: str = ""
+    mel: MelConfig = field(default_factory=MelConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
+    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the token grid, low to high frequency."""
+        return self.mel.n_mels // self.tokenizer.patch
+
+    @property
+    def column_samples(self) -> int:
+        """Samples of audio that one column of the token grid covers."""
+        return self.tokenizer.patch * self.mel.hop_length
+
+
+PRESETS: dict[str, CheckpointConfig] = {
+    "small": CheckpointConfig(name="small"),
+    "paper": CheckpointConfig(
+        name="paper",
+        tokenizer=TokenizerConfig(levels=1, codebook_dim=256, width=512, encoder_layers=8, decoder_layers=12),
+        generator=GeneratorConfig(
+            width=768, layers=24, heads=8, dropout=0.1, condition_dim=512, modulation=False, max_columns=53
+        ),
+        embedder=EmbedderConfig(dim=512),
+        vocoder=VocoderConfig(kind="vocos", width=512, layers=8),
+    ),
+    # Seconds to train: for tests and for trying the training commands.
+    "tiny": CheckpointConfig(
+        name="tiny",
+        tokenizer=TokenizerConfig(
+            width=32, encoder_layers=1, decoder_layers=1, codebook_size=64, codebook_dim=8, levels=2, texture_channels=4
+        ),
+        generator=GeneratorConfig(width=32, layers=2, heads=2),
+        embedder=EmbedderConfig(width=8, layers=2),
+        vocoder=VocoderConfig(width=32, layers=2),
+    ),
+}
+
+
+def to_dict(config) -> dict:
+    """A dataclass as plain JSON types."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls, values: dict, where: str = "config.json"):
+    """Build dataclass `cls` from JSON types, recursively.
+
+    Raises:
+        SmgError: a key is unknown or a value has the wrong type, with the key named.
+    """
+    if not isinstance(values, dict):
+        raise SmgError(f"{where}: expected an object, found {type(values).__name__}")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise SmgError(f"{where}: unknown setting {unknown[0]!r}; it may need a newer smg")
+    made = {}
+    for name, value in values.items():
+        default = fields[name].default
+        if default is dataclasses.MISSING and fields[name].default_factory is not dataclasses.MISSING:
+            default = fields[name].default_factory()
+        if dataclasses.is_dataclass(default):
+            made[name] = from_dict(type(default), value, f"{where}: {name}")
+            continue
+        if isinstance(default, tuple):
+            value = _as_tuple(value)
+        expected = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, expected) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise SmgError(f"{where}: {name} is {value!r}, expected {type(default).__name__}")
+        made[name] = value
+    return cls(**made)
+
+
+def _as_tuple(value):
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,166 @@
+"""Parallel masked decoding with guidance, the way every sound and every edit is made.
+
+MaskGIT (arXiv 2202.04200) with the ramped classifier-free guidance of SpecMaskGIT (arXiv 2406.17672), extended to
+residual codes: the first level chooses which positions are decided at a step, the deeper levels follow there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from . import sampling
+from .schedule import counts, guidance_ramp, noise_ramp
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How to decode. The defaults are the paper's where it names one."""
+
+    steps: int = 16
+    guidance: float = 3.0  # reached at the last step; 0 turns the unconditional pass off
+    temperature: float = 1.0
+    top_p: float = 1.0
+    gumbel: float = 4.5  # noise on the confidence at the first step
+    order: str = "confidence"  # or "halton", "random"
+
+    def __post_init__(self):
+        if self.order not in sampling.ORDERS:
+            raise ValueError(f"order is {self.order!r}, expected one of {', '.join(sampling.ORDERS)}")
+        if self.steps < 1 or not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise ValueError(f"steps below 1, temperature not above 0, or top_p outside (0, 1]: {self}")
+
+
+class Predictor(Protocol):
+    """What the core asks of a model; every runtime has these two methods."""
+
+    def hidden(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+        """Tokens [B, rows, columns, levels], mask [B, rows, columns], condition [B, D], dropped bool [B] (True: ignore
+        the condition) to float32 [B, rows * columns, width]."""
+
+    def logits(self, hidden: np.ndarray, codes: np.ndarray, level: int) -> np.ndarray:
+        """Rows of `hidden` [M, width] and codes [M, levels], known below `level`, to float32 [M, codebook size]."""
+
+
+def decode(
+    predictor: Predictor,
+    tokens: np.ndarray,
+    mask: np.ndarray,
+    condition: np.ndarray,
+    settings: DecodeSettings,
+    rngs: Sequence[np.random.Generator],
+    negative: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Draw the masked tokens of a batch of grids.
+
+    Guided logits are `conditional + scale * (conditional - unconditional)`, the convention of MaskGIT's followers:
+    scale 0 is the plain conditional model. Both passes are one call of `predictor.hidden`; the second is left out
+    where the scale is 0. Every item is decoded by its own mask, its own number of steps (`schedule.counts`) and its
+    own generator, so that it comes out the same alone and in any batch, as far as the predictor's own arithmetic is
+    the same for both.
+
+    Args:
+        predictor: the model.
+        tokens: int [B, rows, columns, levels]; values under the mask are ignored.
+        mask: bool [B, rows, columns], True = to be generated.
+        condition: float32 [B, D].
+        settings: how to decode.
+        rngs: B generators, advanced in place.
+        negative: float32 [B, D], steered away from in place of the unconditional model.
+        progress: called with (steps done, steps in all) after each step.
+
+    Returns:
+        int64 of the shape of `tokens`, equal to `tokens` where the mask is False. The arguments are not modified.
+
+    Raises:
+        ValueError: shapes that do not fit each other.
+    """
+    batch, rows, columns, levels = tokens.shape
+    if mask.shape != tokens.shape[:3] or len(condition) != batch or len(rngs) != batch:
+        raise ValueError(f"tokens {tokens.shape}, mask {mask.shape}, {len(condition)} conditions, {len(rngs)} rngs")
+    grid = np.array(tokens, np.int64, order="C")
+    undecided = np.array(mask, bool, order="C")
+    grid[undecided] = 0
+    # Views, as both arrays are in C order: what is written through them is what the model sees at the next step.
+    codes, masked = grid.reshape(batch, -1, levels), undecided.reshape(batch, -1)
+
+    plans = [counts(int(n), settings.steps) for n in masked.sum(axis=1)]
+    ranks = _ranks(settings.order, rows, columns, rngs)
+    steps = max(map(len, plans), default=0)
+    for step in range(steps):
+        items = np.array([item for item, plan in enumerate(plans) if step < len(plan)])
+        keep = np.array([plans[item][step] for item in items])
+        scales = np.array([guidance_ramp(step, len(plans[item]), settings.guidance) for item in items], np.float32)
+        guided = items[scales != 0]
+        both = np.concatenate([items, guided])
+        against = condition if negative is None else negative
+        dropped = np.zeros(len(both), bool)
+        dropped[len(items) :] = negative is None
+        hidden = predictor.hidden(
+            grid[both], undecided[both], np.concatenate([condition[items], against[guided]]), dropped
+        )
+        head = _GuidedHead(predictor, hidden, scales, settings, [rngs[item] for item in items])
+
+        # One entry a position from here on: `owner` indexes `items`, `where` the cells of the grid. np.nonzero sorts
+        # them by owner, which is what lets every generator be asked for its own share.
+        owner, where = np.nonzero(masked[items])
+        if ranks is not None:  # the order is known beforehand: look only at what will be kept
+            best = sampling.best(-ranks[items[owner], where], owner, keep)
+            owner, where = owner[best], where[best]
+        drawn = np.zeros((len(owner), levels), np.int64)
+        drawn[:, 0], confidence = head.draw(owner, where, drawn, 0)
+        if ranks is None:
+            noise = [
+                noise_ramp(step, len(plans[item]), settings.gumbel) * rngs[item].gumbel(size=masked[item].sum())
+                for item in items
+            ]
+            best = sampling.best(confidence + np.concatenate(noise), owner, keep)
+            owner, where, drawn = owner[best], where[best], drawn[best]
+        for level in range(1, levels):
+            drawn[:, level], _ = head.draw(owner, where, drawn, level)
+        codes[items[owner], where] = drawn
+        masked[items[owner], where] = False
+        if progress:
+            progress(step + 1, steps)
+    return grid
+
+
+class _GuidedHead:
+    """The logits of one step, guided, and the draws from them."""
+
+    def __init__(self, predictor, hidden, scales, settings, rngs):
+        """`hidden`: the conditional rows of the active items, then the rows of those whose scale is not 0."""
+        self.predictor, self.hidden, self.scales = predictor, hidden, scales
+        self.settings, self.rngs = settings, rngs
+        self.second = len(scales) - 1 + np.cumsum(scales != 0)  # where in `hidden` an item's second row is
+
+    def draw(self, owner: np.ndarray, where: np.ndarray, known: np.ndarray, level: int):
+        """Codes int64 [M] of `level` at the cells `where` [M] of the items `owner` [M], and their log-probabilities."""
+        logits = self._logits(owner, where, known, level)
+        shares = np.bincount(owner, minlength=len(self.rngs))
+        noise = [sampling.draw_noise(rng, share, logits.shape[1]) for rng, share in zip(self.rngs, shares, strict=True)]
+        return sampling.sample(logits, np.concatenate(noise), self.settings.temperature, self.settings.top_p)
+
+    def _logits(self, owner, where, known, level):
+        guided = np.flatnonzero(self.scales[owner])
+        hidden = np.concatenate([self.hidden[owner, where], self.hidden[self.second[owner[guided]], where[guided]]])
+        both = self.predictor.logits(hidden, np.concatenate([known, known[guided]]), level)
+        logits, against = both[: len(owner)], both[len(owner) :]
+        if not len(guided):
+            return logits
+        logits = logits.copy()  # the predictor may own the array
+        logits[guided] += self.scales[owner[guided], None] * (logits[guided] - against)
+        return logits
+
+
+def _ranks(order: str, rows: int, columns: int, rngs: Sequence[np.random.Generator]) -> np.ndarray | None:
+    """Place of each cell in an order fixed beforehand, int [B, rows * columns]; None where the confidence decides."""
+    if order == "confidence":
+        return None
+    if order == "halton":
+        return np.tile(np.argsort(sampling.halton_order(rows, columns)), (len(rngs), 1))
+    return np.stack([rng.permutation(rows * columns) for rng in rngs])

@@ -1,0 +1,48 @@
+"""What changes over the decoding steps: how many tokens are kept, and the scales that ramp up or down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def counts(masked: int, steps: int) -> np.ndarray:
+    """Number of tokens to keep at each step, by the cosine schedule of MaskGIT (arXiv 2202.04200, section 3.3).
+
+    The schedule spans the masked tokens only, so a small edit and a whole clip are decoded with the same care.
+    Fewer tokens than steps leave fewer steps: one token each.
+
+    Args:
+        masked: tokens to decode in all, 0 or more.
+        steps: steps asked for, 1 or more.
+
+    Returns:
+        int64 [min(masked, steps)], each at least 1, never falling, summing to `masked`.
+    """
+    steps = min(steps, masked)
+    done = np.arange(1, steps + 1)
+    remaining = np.floor(masked * np.cos(np.pi / 2 * done / steps)).astype(np.int64) if steps else done
+    previous = masked
+    for index in range(steps):
+        # At least one token now, and at least one left for every later step.
+        previous = remaining[index] = min(previous - 1, max(remaining[index], steps - 1 - index))
+    kept = -np.diff(remaining, prepend=masked)
+    # Rounding can make a step one smaller than the one before it. Sorted, none is.
+    return np.sort(kept)
+
+
+def ramp_up(step: int, steps: int, scale: float) -> float:
+    """`scale` * progress: 0 at the first of `steps` steps, `scale` at the last; a single step is the last."""
+    return scale * step / (steps - 1) if steps > 1 else scale
+
+
+def guidance_ramp(step: int, steps: int, scale: float) -> float:
+    """Guidance at a step: linear from 0 to `scale`, as in SpecMaskGIT (arXiv 2406.17672, section 3.3).
+
+    Early steps, where little is decided, stay diverse; late ones follow the condition. Zero costs no second pass.
+    """
+    return ramp_up(step, steps, scale)
+
+
+def noise_ramp(step: int, steps: int, scale: float) -> float:
+    """Scale of the Gumbel noise on the confidence at a step: linear from `scale` to 0, as in MaskGIT."""
+    return scale - ramp_up(step, steps, scale)

@@ -1,0 +1,156 @@
+"""SpecMaskGIT's generator: a bidirectional Transformer that fills masked tokens (arXiv 2406.17672, section 3).
+
+As in the paper, a masked slot holds the projected condition: the condition is the mask token, and a learned mask
+token stands for "no condition". Beyond it: a patch's residual codes enter as their summed vector and are predicted
+one level after another by a small head (as in RQ-Transformer, Lee et al. 2022), rotary positions in time let the
+grid have any number of columns, and the condition also scales and shifts every layer.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import GeneratorConfig, TokenizerConfig
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with normalised queries and keys and rotary column positions."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.query_scale = nn.Parameter(torch.ones(config.width // config.heads))
+        self.key_scale = nn.Parameter(torch.ones(config.width // config.heads))
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        b, n, width = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        q = rotate(rms_norm(q) * self.query_scale, cos, sin)
+        k = rotate(rms_norm(k) * self.key_scale, cos, sin)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.out(y.transpose(1, 2).reshape(b, n, width))
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block; `modulation` [B, 4, width] holds scale and shift of both norms, or is None."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        width, hidden = config.width, int(config.width * config.mlp_ratio)
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(config)
+        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.modulate = nn.Linear(width, 4 * width) if config.modulation else None
+        if self.modulate is not None:
+            nn.init.zeros_(self.modulate.weight)
+            nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        y, z = self.norm_1, self.norm_2
+        if self.modulate is None:
+            x = x + self.dropout(self.attention(y(x), cos, sin))
+            return x + self.dropout(self.down(F.gelu(self.up(z(x)), approximate="tanh")))
+        scale_1, shift_1, scale_2, shift_2 = self.modulate(condition)[:, None].chunk(4, -1)
+        x = x + self.dropout(self.attention(y(x) * (1 + scale_1) + shift_1, cos, sin))
+        hidden = self.up(z(x) * (1 + scale_2) + shift_2)
+        return x + self.dropout(self.down(F.gelu(hidden, approximate="tanh")))
+
+
+class Generator(nn.Module):
+    """Tokens, mask and condition to logits.
+
+    `codebooks` [levels, size, dim] is the tokenizer's: the residual codes are embedded through it, and the logits are
+    products with it, so that codes that sound alike share what is learned.
+    """
+
+    def __init__(self, config: GeneratorConfig, tokenizer: TokenizerConfig, rows: int):
+        super().__init__()
+        width, levels, size, dim = config.width, tokenizer.levels, tokenizer.codebook_size, tokenizer.codebook_dim
+        self.config, self.levels = config, levels
+        self.register_buffer("codebooks", torch.randn(levels, size, dim))
+        # The condition's dimensions are standardised: raw sentence embeddings differ little between sounds.
+        self.register_buffer("condition_mean", torch.zeros(config.condition_dim))
+        self.register_buffer("condition_scale", torch.ones(config.condition_dim))
+        self.token_in = nn.Linear(dim, width)
+        self.row = nn.Parameter(torch.randn(rows, 1, width) * 0.02)
+        self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # known, masked
+        self.condition_in = nn.Sequential(nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.no_condition = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = Head(width, levels, size, dim)
+        angles = torch.arange(config.max_columns)[:, None] * rotary_frequencies(width // config.heads)
+        self.register_buffer("rope", torch.stack([angles.cos(), angles.sin()]), persistent=False)
+
+    def hidden(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
+        """Last hidden states.
+
+        Args:
+            tokens: int64 [B, rows, columns, levels]; whatever they are where mask is True is not looked at.
+            mask: bool [B, rows, columns], True where the token is to be generated.
+            condition: float32 [B, condition_dim], unit length.
+            dropped: bool [B], True for an unconditional pass.
+
+        Returns:
+            float32 [B, rows * columns, width].
+        """
+        columns = tokens.shape[2]
+        condition = self.condition_in((condition - self.condition_mean) / self.condition_scale)
+        condition = torch.where(dropped[:, None], self.no_condition, condition)
+        known = self.token_in(self.lookup(tokens)) + self.kind[0]
+        masked = (condition + self.kind[1])[:, None, None]
+        x = (torch.where(mask[..., None], masked, known) + self.row).flatten(1, 2)
+        cos, sin = (t[:columns].repeat(tokens.shape[1], 1) for t in self.rope)
+        condition = F.silu(condition)
+        for block in self.blocks:
+            x = block(x, condition, cos, sin)
+        return self.norm(x)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes [..., levels] to the sum of their vectors [..., dim]."""
+        return sum(F.embedding(codes[..., k], self.codebooks[k]) for k in range(self.levels))
+
+    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor) -> Tensor:
+        """Logits [M, size] of one level's code, given the hidden states [M, width] and the codes [M, levels] of which
+        the first `level` (int64 scalar) are known."""
+        vectors = torch.stack([F.embedding(codes[:, k], self.codebooks[k]) for k in range(self.levels)], 1)
+        known = torch.arange(self.levels, device=codes.device) < level
+        return self.head(hidden, (vectors * known[None, :, None]).sum(1), self.codebooks, level)
+
+
+class Head(nn.Module):
+    """Logits of one residual level from the hidden state and the vector coded so far; weights of all levels stacked."""
+
+    def __init__(self, width: int, levels: int, size: int, dim: int):
+        super().__init__()
+        self.prefix = nn.Parameter(torch.randn(levels, dim, width) * dim**-0.5)
+        self.up = nn.Parameter(torch.randn(levels, width, width) * width**-0.5)
+        self.out = nn.Parameter(torch.randn(levels, width, width) * 0.3 * width**-0.5)
+        self.code = nn.Parameter(torch.randn(levels, dim, width) * dim**-0.5)
+        self.bias = nn.Parameter(torch.zeros(levels, size))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, hidden: Tensor, prefix: Tensor, codebooks: Tensor, level: Tensor) -> Tensor:
+        x = hidden + prefix @ self.prefix[level]
+        x = hidden + F.gelu(self.norm(x) @ self.up[level], approximate="tanh")
+        return (x @ self.out[level]) @ (codebooks[level] @ self.code[level]).T + self.bias[level]
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+def rotary_frequencies(size: int) -> Tensor:
+    """Angular frequencies per column [size / 2]; the slowest turns once in about 600 columns."""
+    return 100.0 ** (-torch.arange(0, size, 2) / size)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding (Su et al. 2021) of x [..., n, size] by cos, sin [n, size / 2]."""
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

@@ -1,0 +1,115 @@
+"""Spectrogram tokenizer: 16x16 mel patches to residual codes and back (after SpecVQGAN, Iashin & Rahtu 2021).
+
+What it shares with SpecVQGAN is the grid and the discrete bottleneck. What differs, to be cheap on a CPU: the patch
+is cut linearly and all layers run on the 5 x columns grid; a patch has several residual codes (Zeghidour et al. 2021)
+instead of one; and texture that the codes cannot carry is drawn instead of blurred: the decoder is given the log-mel
+of white noise and is trained with an energy score (Gneiting & Raftery 2007), a proper scoring rule that needs no
+discriminator. With equal noise the decoder is deterministic.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import MelConfig, TokenizerConfig
+from .layers import ConvNeXtBlock, patchify, unpatchify
+
+CELL = 4
+
+
+class ResidualQuantizer(nn.Module):
+    """Residual vector quantiser; the codebooks [levels, size, dim] are buffers, fitted by moving averages."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        shape = (config.levels, config.codebook_size, config.codebook_dim)
+        self.register_buffer("codebooks", torch.randn(shape) * 0.1)
+
+    def codes(self, z: Tensor) -> Tensor:
+        """Latents [..., dim] to codes [..., levels], nearest first, each level coding what the former left."""
+        residual = z.reshape(-1, z.shape[-1])
+        indices = []
+        for codebook in self.codebooks:
+            score = residual @ codebook.T - 0.5 * codebook.square().sum(1)
+            index = score.argmax(1)
+            residual = residual - codebook[index]
+            indices.append(index)
+        return torch.stack(indices, 1).reshape(*z.shape[:-1], -1)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes [..., levels] to the sum of their vectors [..., dim]."""
+        return sum(F.embedding(codes[..., k], self.codebooks[k]) for k in range(codes.shape[-1]))
+
+
+class Tokenizer(nn.Module):
+    """Mel <-> codes. Mels are natural-log [B, n_mels, frames], frames a multiple of `patch`."""
+
+    def __init__(self, config: TokenizerConfig, mel: MelConfig):
+        super().__init__()
+        self.config, self.mel = config, mel
+        rows, pixels, width = mel.n_mels // config.patch, config.patch**2, config.width
+        self.patch_in = nn.Linear(pixels, width)
+        self.row_in = nn.Parameter(torch.zeros(rows, 1, width))
+        self.encoder = nn.ModuleList(ConvNeXtBlock(width, config.kernel) for _ in range(config.encoder_layers))
+        self.norm_in = nn.LayerNorm(width)
+        self.to_latent = nn.Linear(width, config.codebook_dim)
+        self.quantizer = ResidualQuantizer(config)
+        self.from_latent = nn.Linear(config.codebook_dim, width)
+        self.row_out = nn.Parameter(torch.zeros(rows, 1, width))
+        self.decoder = nn.ModuleList(ConvNeXtBlock(width, config.kernel) for _ in range(config.decoder_layers))
+        self.norm_out = nn.LayerNorm(width)
+        self.patch_out = nn.Linear(width, 2 * pixels)  # mean and log-deviation of every pixel
+        channels = config.texture_channels
+        # Cells of 4x4 pixels as channels: the same reach at a fraction of the cost of convolving pixels.
+        self.texture = nn.Sequential(
+            nn.Conv2d(3 * CELL**2, channels, 3, padding=1), nn.GELU("tanh"), nn.Conv2d(channels, CELL**2, 3, padding=1)
+        )
+        nn.init.zeros_(self.texture[-1].weight)
+        nn.init.zeros_(self.texture[-1].bias)
+        with torch.no_grad():
+            self.patch_out.weight[pixels:] *= 0.1
+            self.patch_out.bias[pixels:] = -3.0
+
+    def normalize(self, mel: Tensor) -> Tensor:
+        """Nats to [-1, 1], clipped."""
+        low, high = self.mel.scale_min, self.mel.scale_max
+        return ((mel - low) * (2 / (high - low)) - 1).clamp(-1, 1)
+
+    def denormalize(self, x: Tensor) -> Tensor:
+        low, high = self.mel.scale_min, self.mel.scale_max
+        return (x.clamp(-1, 1) + 1) * ((high - low) / 2) + low
+
+    def latent(self, x: Tensor) -> Tensor:
+        """Normalised mel [B, n_mels, frames] to latents [B, rows, columns, dim]; layer-normed so their scale is set."""
+        h = self.patch_in(patchify(x, self.config.patch)) + self.row_in
+        for block in self.encoder:
+            h = block(h)
+        z = self.to_latent(self.norm_in(h))
+        return F.layer_norm(z, z.shape[-1:])
+
+    def distribution(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents to mean and deviation images, each [B, n_mels, frames], normalised scale."""
+        h = self.from_latent(z) + self.row_out
+        for block in self.decoder:
+            h = block(h)
+        mean, log_deviation = self.patch_out(self.norm_out(h)).chunk(2, -1)
+        patch = self.config.patch
+        return unpatchify(mean, patch), unpatchify(log_deviation.clamp(-8, 1), patch).exp()
+
+    def render(self, mean: Tensor, deviation: Tensor, noise: Tensor) -> Tensor:
+        """A draw of the mel for given noise [B, n_mels, frames]; the convolutions shape it across patch borders."""
+        x = mean + deviation * noise
+        cells = F.pixel_unshuffle(torch.stack([mean, x, deviation * noise], 1), CELL)
+        cells = cells.contiguous(memory_format=torch.channels_last)
+        return x + F.pixel_shuffle(self.texture(cells), CELL)[:, 0]
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """Natural-log mel [B, n_mels, frames] to codes [B, rows, columns, levels]."""
+        return self.quantizer.codes(self.latent(self.normalize(mel)))
+
+    def decode(self, codes: Tensor, noise: Tensor) -> Tensor:
+        """Codes [B, rows, columns, levels] and noise [B, n_mels, frames] to natural-log mel [B, n_mels, frames]."""
+        mean, deviation = self.distribution(self.quantizer.lookup(codes))
+        return self.denormalize(self.render(mean, deviation, noise))

@@ -1,0 +1,229 @@
+"""The tasks a user asks for: each sets up tokens, mask and condition, runs the decoding core and finishes the sound."""
+
+from __future__ import annotations
+
+import functools
+import math
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .audio.files import read_mono, write_audio
+from .audio.image import save_spectrogram
+from .audio.levels import fade, normalize_peak
+from .audio.mel import log_mel
+from .checkpoint.card import known_sounds
+from .checkpoint.layout import Checkpoint
+from .checkpoint.registry import resolve
+from .config import MelConfig
+from .decoding import DecodeSettings, decode
+from .errors import UsageError
+from .options import GenerateOptions
+from .render import mel_to_waveform, tokens_to_mel
+from .runtime import Runtime, open_runtime
+
+INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
+CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
+MIN_COLUMNS = 2
+FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A finished sound.
+
+    Attributes:
+        samples: float32 [n], in [-1, 1].
+        rate: samples a second.
+        mel: the spectrogram it was made from, natural-log [n_mels, frames].
+        seed: what makes it again.
+        options: what was asked for.
+        score: cosine of prompt and sound in the joint space; None unless candidates were compared.
+        warnings: one line each.
+        seconds_taken: time to make it.
+    """
+
+    samples: np.ndarray
+    rate: int
+    mel: np.ndarray = field(repr=False)
+    mel_config: MelConfig = field(repr=False)
+    seed: int
+    options: GenerateOptions
+    score: float | None = None
+    warnings: tuple[str, ...] = ()
+    seconds_taken: float = 0.0
+
+    def save(self, path: str, image: str | None = None) -> None:
+        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
+
+        Args:
+            path: its extension says the format (wav, flac, ogg, opus, mp3); "-" is WAV on standard output.
+
+        Raises:
+            SmgError: a file cannot be written.
+        """
+        write_audio(path, self.samples, self.rate)
+        if image:
+            save_spectrogram(image, self.mel, self.mel_config)
+
+
+def load(model: str | None = None, backend: str = "auto", device: str = "cpu", threads: int | None = None) -> Pipeline:
+    """Open a model: the shipped one, a checkpoint directory, or "owner/name[@revision]" on the Hub.
+
+    Raises:
+        SmgError: no such model, a damaged one, or a backend or device that is not there.
+    """
+    checkpoint = resolve(model)
+    return Pipeline(checkpoint, open_runtime(checkpoint, backend, device, threads))
+
+
+class Pipeline:
+    """A model ready to make sounds."""
+
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime):
+        self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
+
+    def generate(self, prompt: str | None = None, **options) -> Sound:
+        """One sound from a text: `generate("dog barking", seconds=4)`; the options are those of GenerateOptions.
+
+        Raises:
+            SmgError: an option out of range, or a `like` file that cannot be read.
+        """
+        return self.generate_many(GenerateOptions(prompt=prompt, **{**options, "num": 1}))[0]
+
+    def generate_many(self, options: GenerateOptions, progress: Progress | None = None) -> list[Sound]:
+        """`options.num` sounds with seeds seed, seed + 1, ...: the same whether made together or one by one.
+
+        Raises:
+            SmgError: a `like` file that cannot be read.
+        """
+        if options.seed is None:
+            options = replace(options, seed=secrets.randbelow(2**32 - options.num))
+        condition = self._condition(options)
+        negative = self.runtime.embed_text([options.negative]) if options.negative else None
+        warnings = self._unfamiliar(options)
+        count = _Counter(progress, options.num * options.candidates * len(self._windows(self._columns(options))))
+        sounds = []
+        for seed in range(options.seed, options.seed + options.num):
+            started = time.perf_counter()
+            drawn = [
+                self._draw(options, condition, negative, np.random.default_rng([seed, candidate]), count)
+                for candidate in range(options.candidates)
+            ]
+            scores = [self._score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
+            best = int(np.argmax(scores)) if options.candidates > 1 else 0
+            mel, rng = drawn[best]
+            samples = self._finish(mel_to_waveform(self.runtime, mel, rng), options.seconds)
+            sounds.append(
+                Sound(
+                    samples, self.config.mel.sample_rate, mel, self.config.mel, seed,
+                    replace(options, seed=seed, num=1), scores[best], warnings, time.perf_counter() - started,
+                )
+            )  # fmt: skip
+        return sounds
+
+    def _draw(self, options, condition, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
+        """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
+        settings = DecodeSettings(
+            options.steps, options.guidance, options.temperature, options.top_p, order=options.order
+        )
+        config = self.config
+        grid = (config.rows, self._columns(options))
+        tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
+        tokens = self._fill(tokens, mask, condition, negative, settings, rng, count)
+        frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
+        return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng
+
+    def _fill(self, tokens, mask, condition, negative, settings, rng, count) -> np.ndarray:
+        """Decode the masked cells of tokens [rows, columns, levels], in overlapping windows where there are many."""
+        tokens, mask = tokens.copy(), mask.copy()
+        for low, high in self._windows(tokens.shape[1]):
+            tokens[:, low:high] = decode(
+                self.runtime, tokens[None, :, low:high], mask[None, :, low:high], condition, settings, [rng],
+                negative, count.steps,
+            )[0]  # fmt: skip
+            mask[:, low:high] = False
+            count.window_done()
+        return tokens
+
+    def _windows(self, columns: int) -> list[tuple[int, int]]:
+        """Column ranges, each of at most the model's size and sharing CONTEXT_COLUMNS with the one before."""
+        size = self.config.generator.max_columns
+        if columns <= size:
+            return [(0, columns)]
+        ends = [*range(size, columns, size - min(CONTEXT_COLUMNS, size // 2)), columns]
+        return [(end - size, end) for end in ends]
+
+    def _columns(self, options: GenerateOptions) -> int:
+        samples = math.ceil(options.seconds * self.config.mel.sample_rate)
+        return max(MIN_COLUMNS, math.ceil(samples / self.config.column_samples))
+
+    def _condition(self, options: GenerateOptions) -> np.ndarray:
+        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them."""
+        parts = []
+        if options.prompt is not None:
+            parts.append((self.runtime.embed_text([options.prompt]), 1 - options.like_weight if options.like else 1.0))
+        if options.like is not None:
+            weight = options.like_weight if options.prompt is not None else 1.0
+            parts.append((self.runtime.embed_audio(self._read_mel(options.like)[None]), weight))
+        total = sum(weight * embedding for embedding, weight in parts)
+        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+
+    def _read_mel(self, path: str) -> np.ndarray:
+        """A sound file as the models hear it: mono, at their rate and level; at most the window's length of it."""
+        config = self.config
+        samples = read_mono(path, config.mel.sample_rate)[: config.generator.max_columns * config.column_samples]
+        if not np.any(samples):
+            raise UsageError(f"{path} is silent; name a file with sound in it")
+        mel = log_mel(normalize_peak(samples, INPUT_PEAK_DB), config.mel)
+        missing = max(0, config.tokenizer.patch - mel.shape[1])
+        return np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
+
+    def _score(self, mel: np.ndarray, condition: np.ndarray) -> float:
+        missing = max(0, self.config.tokenizer.patch - mel.shape[1])
+        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
+        return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
+
+    def _finish(self, samples: np.ndarray, seconds: float) -> np.ndarray:
+        """Exactly `seconds` long, peak at -1 dBFS, without clicks at the ends."""
+        samples = samples[: round(seconds * self.config.mel.sample_rate)]
+        return fade(normalize_peak(samples), self.config.mel.sample_rate)
+
+    @functools.cached_property
+    def sounds(self) -> list[str]:
+        """Names of the sounds the model was trained on."""
+        return known_sounds(self.checkpoint)
+
+    def nearest_sounds(self, prompt: str, count: int = 3) -> list[tuple[str, float]]:
+        """The known sounds nearest to a text, with their cosines; empty for a model that has no list of them."""
+        if not self.sounds:
+            return []
+        embeddings = self.checkpoint.tensors("known_sounds.safetensors")["embeddings"]
+        cosines = embeddings @ self.runtime.embed_text([prompt])[0]
+        return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
+
+    def _unfamiliar(self, options: GenerateOptions) -> tuple[str, ...]:
+        nearest = self.nearest_sounds(options.prompt) if options.prompt else []
+        if not nearest or nearest[0][1] >= FAMILIAR:
+            return ()
+        names = ", ".join(name for name, _ in nearest)
+        return (f"{options.prompt!r} is far from the sounds this model knows; the nearest are: {names}",)
+
+
+class _Counter:
+    """Progress over all windows of all sounds, as one count of steps."""
+
+    def __init__(self, progress: Progress | None, windows: int):
+        self.progress, self.windows, self.done = progress, windows, 0
+
+    def steps(self, step: int, steps: int) -> None:
+        if self.progress:
+            self.progress(self.done * steps + step, self.windows * steps)
+
+    def window_done(self) -> None:
+        self.done += 1

@@ -1,0 +1,63 @@
+"""Tokens to mel to waveform, in pieces, so that memory stays bounded however long the sound is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .audio.griffin_lim import griffin_lim
+from .audio.levels import crossfade
+from .audio.mel import noise_mel
+from .runtime.base import Runtime
+
+MEL_COLUMNS = 64  # of the token grid, decoded at a time
+WAVE_FRAMES = 1024  # of mel, vocoded at a time
+OVERLAP_FRAMES = 16  # by which vocoded pieces overlap: about 0.2 s
+
+
+def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Token grid int64 [rows, columns, levels] to natural-log mel float32 [n_mels, frames].
+
+    Each piece is decoded with as many columns around it as the decoder can see, so that the result does not depend
+    on where the grid was cut. `rng` draws the texture.
+    """
+    config = runtime.config
+    patch, columns = config.tokenizer.patch, tokens.shape[1]
+    noise = noise_mel(rng, columns * patch, config.mel)
+    context = config.tokenizer.decoder_layers * (config.tokenizer.kernel // 2) + 1
+    pieces = []
+    for start in range(0, columns, MEL_COLUMNS):
+        stop = min(start + MEL_COLUMNS, columns)
+        low, high = max(0, start - context), min(columns, stop + context)
+        mel = runtime.decode(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
+        pieces.append(mel[:, (start - low) * patch : (stop - low) * patch])
+    return np.concatenate(pieces, axis=1)
+
+
+def mel_to_waveform(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Natural-log mel [n_mels, frames] to waveform float32 [frames * hop_length], by the checkpoint's vocoder.
+
+    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing.
+    """
+    hop, frames = runtime.config.mel.hop_length, mel.shape[1]
+    pieces: list[np.ndarray] = []
+    for start in range(0, frames, WAVE_FRAMES):
+        # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
+        low = max(0, start - OVERLAP_FRAMES)
+        stop = frames if frames - start < 2 * WAVE_FRAMES else start + WAVE_FRAMES
+        piece = _vocode(runtime, mel[:, low:stop], rng)
+        if pieces:
+            overlap = (start - low) * hop
+            joined = crossfade(pieces[-1][-overlap:], piece[:overlap], overlap)
+            pieces[-1] = pieces[-1][:-overlap]
+            piece = np.concatenate([joined, piece[overlap:]])
+        pieces.append(piece)
+        if stop == frames:
+            break
+    return np.concatenate(pieces)
+
+
+def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    vocoder = runtime.config.vocoder
+    if vocoder.kind == "griffin-lim":
+        return griffin_lim(mel, runtime.config.mel, vocoder.iterations, rng=rng)
+    return runtime.vocode(mel[None])[0]

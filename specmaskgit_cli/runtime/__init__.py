@@ -1,0 +1,42 @@
+"""Runs a checkpoint's models: the same interface on ONNX Runtime (the default) and on torch."""
+
+from __future__ import annotations
+
+from ..checkpoint.layout import Checkpoint
+from ..errors import SmgError
+from .base import Runtime
+
+BACKENDS = ("auto", "onnx", "torch")
+
+
+def open_runtime(
+    checkpoint: Checkpoint, backend: str = "auto", device: str = "cpu", threads: int | None = None
+) -> Runtime:
+    """The runtime for a checkpoint.
+
+    Args:
+        backend: "onnx", "torch", or "auto": torch where a device other than the CPU is named, else ONNX Runtime.
+        device: "cpu", or what torch calls another one ("cuda", "cuda:1", "mps").
+        threads: CPU threads; None takes all that this process may use.
+
+    Raises:
+        SmgError: unknown backend, ONNX Runtime asked for another device than the CPU, torch or its device missing.
+    """
+    from .threads import allowed_threads
+
+    if backend not in BACKENDS:
+        raise SmgError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
+    if threads is not None and threads < 1:
+        raise SmgError(f"threads is {threads}; use 1 or more")
+    threads = threads or allowed_threads()
+    if backend == "auto":
+        backend = "onnx" if device == "cpu" else "torch"
+    if backend == "onnx":
+        if device != "cpu":
+            raise SmgError(f"the onnx backend runs on the CPU, not on {device!r}; use --backend torch")
+        from .onnx import OnnxRuntime
+
+        return OnnxRuntime(checkpoint, threads)
+    from .torch import TorchRuntime
+
+    return TorchRuntime(checkpoint, threads, device)

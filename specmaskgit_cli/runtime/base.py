@@ -1,0 +1,78 @@
+"""What the pipeline and the decoding core ask of a model, in numpy arrays."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from ..checkpoint.layout import Checkpoint
+
+# Which safetensors file holds the weights of each graph.
+WEIGHTS = {
+    "tokenizer_encoder": "tokenizer.safetensors",
+    "tokenizer_decoder": "tokenizer.safetensors",
+    "generator": "generator.safetensors",
+    "head": "generator.safetensors",
+    "audio_encoder": "audio_encoder.safetensors",
+    "vocoder": "vocoder.safetensors",
+}
+
+
+class Runtime(ABC):
+    """A checkpoint's models. Shapes: mel float32 [B, n_mels, frames] in nats, tokens int64 [B, rows, columns, levels].
+
+    Models are loaded when they are first used.
+    """
+
+    backend: str
+
+    def __init__(self, checkpoint: Checkpoint, threads: int):
+        self.checkpoint, self.config, self.threads = checkpoint, checkpoint.config, threads
+        self._tensors: dict[str, dict[str, np.ndarray]] = {}
+
+    @functools.cached_property
+    def text(self):
+        """The text encoder; on ONNX Runtime in every backend, so that a prompt means the same in all of them."""
+        from .text import TextEncoder
+
+        files = self.checkpoint.path("onnx/text_encoder.onnx"), self.checkpoint.path("text/tokenizer.json")
+        return TextEncoder(*files, max_tokens=self.config.embedder.max_text_tokens, threads=self.threads)
+
+    def embed_text(self, texts: list[str]) -> np.ndarray:
+        """Texts to conditions, float32 [B, D], unit length."""
+        return self.text(texts)
+
+    def weights(self, graph: str) -> dict[str, np.ndarray]:
+        """Float32 parameters of a graph's model by name. The generator is tied to the tokenizer's codebooks."""
+        file = WEIGHTS[graph]
+        if file not in self._tensors:
+            self._tensors[file] = self.checkpoint.tensors(file)
+            if file == "generator.safetensors":
+                self._tensors[file]["codebooks"] = self.weights("tokenizer_encoder")["quantizer.codebooks"]
+        return self._tensors[file]
+
+    @abstractmethod
+    def embed_audio(self, mel: np.ndarray) -> np.ndarray:
+        """Mel to conditions, float32 [B, D], unit length."""
+
+    @abstractmethod
+    def encode(self, mel: np.ndarray) -> np.ndarray:
+        """Mel, frames a multiple of the patch, to tokens."""
+
+    @abstractmethod
+    def decode(self, tokens: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Tokens and standardised noise [B, n_mels, frames] to mel."""
+
+    @abstractmethod
+    def hidden(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+        """The generator's last hidden states, float32 [B, rows * columns, width]."""
+
+    @abstractmethod
+    def logits(self, hidden: np.ndarray, codes: np.ndarray, level: int) -> np.ndarray:
+        """Logits [M, codebook_size] of a level, from hidden states [M, width] and codes [M, levels] known below it."""
+
+    @abstractmethod
+    def vocode(self, mel: np.ndarray) -> np.ndarray:
+        """Mel to waveform, float32 [B, frames * hop]; for checkpoints with a neural vocoder."""

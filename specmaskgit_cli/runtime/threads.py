@@ -1,0 +1,29 @@
+"""How many threads this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def allowed_threads() -> int:
+    """CPU cores this process may run on: the affinity mask, capped by the cgroup's CPU quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(count, int(quota)) if quota else count)
+
+
+def _cgroup_quota() -> float | None:
+    """CPUs' worth of time the cgroup (version 2, then 1) grants, None where there is no limit."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else max(1.0, int(quota) / int(period))
+    except (OSError, ValueError):
+        pass
+    try:
+        folder = Path("/sys/fs/cgroup/cpu")
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        return None if quota <= 0 else max(1.0, quota / int((folder / "cpu.cfs_period_us").read_text()))
+    except (OSError, ValueError):
+        return None

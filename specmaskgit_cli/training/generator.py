@@ -1,0 +1,115 @@
+"""Training of the generator: masked cross-entropy on tokens of captioned canvases (arXiv 2406.17672, section 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import CheckpointConfig
+from ..models.generator import Generator
+from ..models.tokenizer import Tokenizer
+from .canvas import CanvasMaker
+from .caption_bank import CaptionBank
+from .data import ClipCache
+from .loop import Stage, TrainOptions
+
+LABEL_SMOOTHING = 0.1
+CONDITION_DROPOUT = 0.1
+FULL_MASK = 0.15  # share of examples that are masked all over: there the condition has to do everything
+DEEPER_SHARE = 0.25  # share of the masked positions whose deeper levels are trained on at a step
+DEEPER_WEIGHT = 0.3
+TYPICAL_COLUMNS = 22  # about 4 s
+
+
+class GeneratorStage(Stage):
+    """Loss of the generator over a frozen tokenizer, prompted with text and, at times, with the sound's embedding.
+
+    Args:
+        embed_text: texts -> float32 [n, condition_dim].
+        embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim]; None trains on text alone.
+        audio_share: share of the examples conditioned on their audio embedding instead of a caption.
+    """
+
+    name = "generator"
+
+    def __init__(
+        self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache,
+        tokenizer: Tokenizer, embed_text, embed_audio=None, audio_share: float = 0.2,
+    ):  # fmt: skip
+        super().__init__(config, options)
+        self.tokenizer = tokenizer.to(self.device).eval().requires_grad_(False)
+        self.embed_audio, self.audio_share = embed_audio, audio_share if embed_audio else 0.0
+        self.makers = {"train": CanvasMaker(train, config.mel), "val": CanvasMaker(val, config.mel)}
+        self.captions = CaptionBank([*train.clips, *val.clips], embed_text)
+        self.model = Generator(config.generator, config.tokenizer, config.rows)
+        self.model.codebooks.copy_(tokenizer.quantizer.codebooks)
+        mean, scale = self.captions.statistics()
+        self.model.condition_mean.copy_(mean)
+        self.model.condition_scale.copy_(scale)
+        self.validation = [self._batch("val", np.random.default_rng(i), 32, TYPICAL_COLUMNS) for i in range(8)]
+
+    def loss(self, rng, step):
+        limit = self.config.generator.max_columns
+        kind = rng.random()
+        columns = TYPICAL_COLUMNS if kind < 0.7 else limit if kind > 0.85 else int(rng.integers(6, TYPICAL_COLUMNS))
+        columns = min(columns, limit)
+        size = max(1, round(self.options.batch * TYPICAL_COLUMNS / columns))
+        tokens, condition = self._batch("train", rng, size, columns)
+        ratio = np.cos(rng.random(size) * np.pi / 2)
+        ratio[rng.random(size) < FULL_MASK] = 1.0
+        mask = self._mask(rng, ratio, tokens.shape[1:3])
+        dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
+        hidden = self.model.hidden(tokens, mask, condition, dropped)
+        first, deeper = self._cross_entropy(hidden, tokens, mask, rng)
+        return first + DEEPER_WEIGHT * deeper, {"first": float(first.detach()), "deeper": float(deeper.detach())}
+
+    def _cross_entropy(self, hidden: Tensor, tokens: Tensor, mask: Tensor, rng, smoothing=LABEL_SMOOTHING):
+        """(first level's mean cross-entropy at masked positions, sum over the deeper levels at some of them)."""
+        rows = hidden[mask.flatten(1)]
+        codes = tokens.flatten(1, 2)[mask.flatten(1)]
+        levels = codes.shape[1]
+        level = lambda k: torch.tensor(k, device=self.device)  # noqa: E731
+        first = F.cross_entropy(self.model.logits(rows, codes, level(0)), codes[:, 0], label_smoothing=smoothing)
+        if levels == 1:
+            return first, first.new_zeros(())
+        some = torch.from_numpy(rng.permutation(len(rows))[: max(1, int(len(rows) * DEEPER_SHARE))]).to(self.device)
+        rows, codes = rows[some], codes[some]
+        deeper = sum(
+            F.cross_entropy(self.model.logits(rows, codes, level(k)), codes[:, k], label_smoothing=smoothing)
+            for k in range(1, levels)
+        )
+        return first, deeper
+
+    def _mask(self, rng, ratio: np.ndarray, grid) -> Tensor:
+        """Random masks bool [B, rows, columns] with the given share of True, at least one each."""
+        cells = grid[0] * grid[1]
+        order = np.argsort(rng.random((len(ratio), cells)), axis=1).argsort(axis=1)
+        mask = order < np.maximum(1, np.ceil(ratio * cells))[:, None]
+        return torch.from_numpy(mask.reshape(len(ratio), *grid)).to(self.device)
+
+    @torch.no_grad()
+    def _batch(self, split: str, rng, size: int, columns: int) -> tuple[Tensor, Tensor]:
+        frames = columns * self.config.tokenizer.patch
+        drawn = [self.makers[split].draw(rng, frames) for _ in range(size)]
+        mel = torch.from_numpy(np.stack([m.T for m, _ in drawn])).to(self.device)
+        condition = torch.stack([self.captions.draw(clip, rng) for _, clip in drawn]).to(self.device)
+        if self.audio_share:
+            chosen = torch.from_numpy(rng.random(size) < self.audio_share).to(self.device)
+            condition = torch.where(chosen[:, None], self.embed_audio(mel), condition)
+        return self.tokenizer.encode(mel), condition
+
+    def validate(self):
+        """First-level cross-entropy: averaged over masks, and fully masked with and without the condition."""
+        sums: dict[str, float] = {}
+        for i, (tokens, condition) in enumerate(self.validation):
+            rng = np.random.default_rng(i)
+            partly = self._mask(rng, np.cos(rng.random(len(tokens)) * np.pi / 2), tokens.shape[1:3])
+            fully = torch.ones_like(partly)
+            for key, mask, drop in (("ce", partly, False), ("ce_full", fully, False), ("ce_full_null", fully, True)):
+                dropped = torch.full((len(tokens),), drop, device=self.device)
+                hidden = self.model.hidden(tokens, mask, condition, dropped)
+                first, _ = self._cross_entropy(hidden, tokens, mask, rng, smoothing=0.0)
+                sums[key] = sums.get(key, 0.0) + float(first) / len(self.validation)
+        return sums

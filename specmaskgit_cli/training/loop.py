@@ -1,0 +1,212 @@
+"""The one training loop: time budget, mixed precision, moving averages, validation, exact resume.
+
+A stage supplies the model, the loss of one batch and a validation metric; everything else happens here. All random
+choices of step n derive from (seed, n), so an interrupted run continues as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..config import CheckpointConfig, from_dict, to_dict
+from ..errors import SmgError
+from .optim import Optimizers
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Settings of a training run, whatever the stage."""
+
+    minutes: float = 60.0
+    steps: int | None = None  # stop after so many steps, if sooner
+    batch: int = 32
+    muon_lr: float = 0.02
+    adam_lr: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.4  # share of the budget over which the learning rate falls linearly to zero
+    ema: float = 0.998
+    clip: float = 1.0
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"  # or "bf16"
+    validate_minutes: float = 5.0
+    save_minutes: float = 3.0
+
+
+class Stage:
+    """What a trainer of one model gives to the loop. Subclasses set `name` and `model`."""
+
+    name: str
+    model: nn.Module  # all that is saved; parameters with requires_grad are trained
+    progress: float = 0.0  # share of the budget spent, kept by the loop
+    settings: dict = {}  # of the stage itself, recorded beside the loop's
+
+    def __init__(self, config: CheckpointConfig, options: TrainOptions):
+        self.config, self.options, self.device = config, options, torch.device(options.device)
+
+    def optimizers(self) -> Optimizers:
+        return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr)
+
+    def loss(self, rng: np.random.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss of one fresh batch and what to log beside it."""
+        raise NotImplementedError
+
+    def validate(self) -> dict[str, float]:
+        """Metrics of `self.model` (moving averages are in place when the loop calls this)."""
+        raise NotImplementedError
+
+
+def run_config(directory: Path) -> CheckpointConfig:
+    """The configuration a run was trained with.
+
+    Raises:
+        SmgError: the directory is not a training run.
+    """
+    path = directory / "config.json"
+    if not path.exists():
+        raise SmgError(f"{directory}: not a training run (no config.json)")
+    return from_dict(CheckpointConfig, json.loads(path.read_text()), str(path))
+
+
+def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
+    """Train until the budget is spent; continue if `directory` holds an earlier part of the run.
+
+    Writes config.json, options.json, model.safetensors (moving averages), metrics.jsonl and state.pt (for resuming).
+    Returns the last validation metrics.
+    """
+    options = stage.options
+    directory.mkdir(parents=True, exist_ok=True)
+    stage.model.to(stage.device).train()
+    average = copy.deepcopy(stage.model).eval().requires_grad_(False)
+    optimizers = stage.optimizers()
+    run = _Run(directory, stage, average, optimizers)
+    run.resume(report)
+    (directory / "config.json").write_text(json.dumps(to_dict(stage.config), indent=2) + "\n")
+    (directory / "options.json").write_text(
+        json.dumps({"stage": stage.name} | asdict(options) | stage.settings, indent=2) + "\n"
+    )
+
+    stop = []
+    handlers = {s: signal.signal(s, lambda *_: stop.append(1)) for s in (signal.SIGTERM, signal.SIGINT)}
+    autocast = torch.autocast(stage.device.type, torch.bfloat16, enabled=options.precision == "bf16")
+    begin = last = saved = validated = time.monotonic()
+    spent_before, smooth, metrics = run.seconds, {}, {}
+    try:
+        while not stop:
+            run.seconds = spent_before + time.monotonic() - begin
+            progress = run.seconds / 60 / options.minutes
+            if options.steps:
+                progress = max(progress, run.step / options.steps)
+            if progress >= 1:
+                break
+            stage.progress = progress
+            torch.manual_seed(options.seed * 1_000_003 + run.step)
+            rng = np.random.default_rng([options.seed, run.step])
+            with autocast:
+                loss, logs = stage.loss(rng, run.step)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(stage.model.parameters(), options.clip)
+            if torch.isfinite(norm):
+                optimizers.step(min(1.0, (run.step + 1) / options.warmup) * min(1.0, (1 - progress) / options.decay))
+            run.step += 1
+            _update_average(average, stage.model, min(options.ema, (1 + run.step) / (10 + run.step)))
+            for key, value in {"loss": float(loss.detach()), **logs}.items():
+                smooth[key] = value if key not in smooth else smooth[key] + 0.05 * (value - smooth[key])
+            now = time.monotonic()
+            if now - last > 20:
+                rate = run.step / max(run.seconds, 1e-9)
+                text = " ".join(f"{k} {v:.4f}" for k, v in smooth.items())
+                report(f"{stage.name} step {run.step} {progress:.0%} {rate:.2f} steps/s {text}")
+                last = now
+            if now - validated > 60 * options.validate_minutes:
+                metrics = run.validate(smooth, report)
+                validated = time.monotonic()
+            if now - saved > 60 * options.save_minutes:
+                run.save()
+                saved = time.monotonic()
+        metrics = run.validate(smooth, report)
+    finally:
+        run.save()
+        for s, handler in handlers.items():
+            signal.signal(s, handler)
+    return metrics
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)
+    for slow, fast in zip(average.buffers(), model.buffers(), strict=True):
+        slow.copy_(fast)
+
+
+class _Run:
+    """Progress of a run and its files."""
+
+    def __init__(self, directory: Path, stage: Stage, average: nn.Module, optimizers: Optimizers):
+        self.directory, self.stage, self.average, self.optimizers = directory, stage, average, optimizers
+        self.step, self.seconds = 0, 0.0
+
+    def resume(self, report) -> None:
+        path = self.directory / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.stage.device, weights_only=True)
+        try:
+            self.stage.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizers.load_state_dict(state["optimizers"])
+        except (RuntimeError, ValueError, KeyError):
+            raise SmgError(f"{self.directory}: holds a run of another configuration; choose another -o") from None
+        self.step, self.seconds = state["step"], state["seconds"]
+        report(f"continuing at step {self.step}, {self.seconds / 60:.1f} minutes done")
+
+    def save(self) -> None:
+        state = {
+            "model": self.stage.model.state_dict(), "average": self.average.state_dict(),
+            "optimizers": self.optimizers.state_dict(), "step": self.step, "seconds": self.seconds,
+        }  # fmt: skip
+        torch.save(state, self.directory / "state.tmp")
+        os.replace(self.directory / "state.tmp", self.directory / "state.pt")
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
+        save_file(tensors, self.directory / "model.tmp")
+        os.replace(self.directory / "model.tmp", self.directory / "model.safetensors")
+
+    def validate(self, smooth: dict[str, float], report) -> dict[str, float]:
+        trained, self.stage.model = self.stage.model, self.average
+        with torch.no_grad():
+            metrics = self.stage.validate()
+        self.stage.model = trained
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2)} | smooth
+        line |= {f"val_{key}": value for key, value in metrics.items()}
+        with open(self.directory / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        report(f"{self.stage.name} step {self.step} validation " + " ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        return metrics
+
+
+def load_run(directory: Path, model: nn.Module) -> nn.Module:
+    """Put a run's averaged weights into `model`; float32, eval mode.
+
+    Raises:
+        SmgError: there is no finished save, or it is of another shape.
+    """
+    path = directory / "model.safetensors"
+    if not path.exists():
+        raise SmgError(f"{directory}: no model.safetensors; has this run saved yet?")
+    try:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    except RuntimeError as error:
+        raise SmgError(f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
+    return model.eval()

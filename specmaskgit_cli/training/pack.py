@@ -1,0 +1,161 @@
+"""Training runs to a checkpoint directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+
+from ..checkpoint.layout import write_sums
+from ..config import CheckpointConfig, to_dict
+from ..errors import SmgError
+from ..export.graphs import export_audio_encoder, export_generator, export_tokenizer, export_vocoder
+from ..models.embedder import AudioTower
+from ..models.generator import Generator
+from ..models.tokenizer import Tokenizer
+from ..models.vocoder import build_vocoder
+from .captions import paraphrases
+from .loop import load_run, run_config
+from .tokenizer import TrainableTokenizer
+
+
+def pack(
+    runs: list[Path], text_files: Path, output: Path, *, name: str = "custom", version: str = "1", license: str = "",
+    training_data: str = "", clips: list | None = None, documents: dict[str, str] | None = None, report=print,
+) -> None:  # fmt: skip
+    """Write a checkpoint directory from one run of each stage.
+
+    Args:
+        runs: run directories, in any order; tokenizer and generator are needed, a vocoder is optional (without one
+            the checkpoint uses Griffin-Lim), so is an embedder.
+        text_files: directory with onnx/text_encoder.onnx and text/tokenizer.json.
+        clips: training clips, from whose labels the list of known sounds is made.
+        documents: texts to write beside the model by file name, such as the model card README.md.
+
+    Raises:
+        SmgError: a needed run is missing, two runs are of one stage, they do not fit each other, or the output exists.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise SmgError(f"{output}: already exists; choose another -o or remove it")
+    found = _by_stage(runs)
+    config = _merge_configs(found, name, version, license, training_data)
+    building = output.with_name(f".{output.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    (building / "onnx").mkdir(parents=True)
+    try:
+        _write(building, config, found, text_files, clips, report)
+        for file, text in (documents or {}).items():
+            (building / file).write_text(text, encoding="utf-8")
+        write_sums(building)
+        if output.exists():
+            output.rmdir()
+        os.replace(building, output)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _by_stage(runs: list[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for run in runs:
+        run_config(run)
+        stage = json.loads((run / "options.json").read_text())["stage"]
+        if stage in found:
+            raise SmgError(f"{run} and {found[stage]}: both are {stage} runs; name one")
+        found[stage] = run
+    for needed in ("tokenizer", "generator"):
+        if needed not in found:
+            raise SmgError(f"a checkpoint needs a {needed} run; add its directory")
+    return found
+
+
+def _merge_configs(found: dict[str, Path], name, version, license, training_data) -> CheckpointConfig:
+    configs = {stage: run_config(run) for stage, run in found.items()}
+    base = configs["generator"]
+    if configs["tokenizer"].tokenizer != base.tokenizer or configs["tokenizer"].mel != base.mel:
+        raise SmgError(f"{found['generator']}: was trained on another tokenizer than {found['tokenizer']}")
+    if "embedder" in configs:
+        base = replace(base, embedder=configs["embedder"].embedder)
+    vocoder = configs["vocoder"].vocoder if "vocoder" in configs else replace(base.vocoder, kind="griffin-lim")
+    return replace(base, vocoder=vocoder, name=name, version=version, license=license, training_data=training_data)
+
+
+def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clips, report) -> None:
+    trained = load_run(found["tokenizer"], TrainableTokenizer(Tokenizer(config.tokenizer, config.mel)))
+    tokenizer = as_stored(trained.tokenizer)
+    save_half(tokenizer, folder / "tokenizer.safetensors")
+    export_tokenizer(tokenizer, config, folder / "onnx")
+    report("tokenizer packed")
+    generator = as_stored(load_run(found["generator"], Generator(config.generator, config.tokenizer, config.rows)))
+    generator.codebooks.copy_(tokenizer.quantizer.codebooks)
+    save_half(generator, folder / "generator.safetensors", skip={"codebooks"})
+    export_generator(generator, config, folder / "onnx")
+    report("generator packed")
+    if "embedder" in found:
+        from .embedder import TrainableEmbedder
+
+        tower = load_run(found["embedder"], TrainableEmbedder(AudioTower(config.embedder, config.mel))).tower
+        save_half(as_stored(tower), folder / "audio_encoder.safetensors")
+        export_audio_encoder(tower, config, folder / "onnx")
+        report("audio encoder packed")
+    if "vocoder" in found:
+        from .vocoder import TrainableVocoder
+
+        options = json.loads((found["vocoder"] / "options.json").read_text())
+        shell = TrainableVocoder(build_vocoder(config.vocoder, config.mel), options["adversarial"])
+        vocoder = as_stored(load_run(found["vocoder"], shell).vocoder)
+        save_half(vocoder, folder / "vocoder.safetensors")
+        export_vocoder(vocoder, config, folder / "onnx")
+        report("vocoder packed")
+    (folder / "text").mkdir()
+    for file in ("onnx/text_encoder.onnx", "text/tokenizer.json"):
+        shutil.copy(text_files / file, folder / file)
+    if clips:
+        _write_known_sounds(folder, config, clips)
+    (folder / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def as_stored(model: torch.nn.Module) -> torch.nn.Module:
+    """The model with its weights rounded to the float16 of storage, so that exports see what users will load."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+    return model.eval().requires_grad_(False)
+
+
+def save_half(model: torch.nn.Module, path: Path, skip: set[str] = frozenset()) -> None:
+    """Write a model's state as float16 safetensors."""
+    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items() if k not in skip}
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+    path.chmod(0o644)
+
+
+def _write_known_sounds(folder: Path, config: CheckpointConfig, clips) -> None:
+    """Names of the labels, most frequent first, with the mean embedding of each label's wordings."""
+    from ..runtime.text import TextEncoder
+
+    encoder = TextEncoder(
+        folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json", config.embedder.max_text_tokens
+    )
+    counts = Counter(clip.label for clip in clips)
+    captions: dict[str, Counter] = {}
+    for clip in clips:
+        captions.setdefault(clip.label, Counter())[clip.caption] += 1
+    labels = [label for label, _ in counts.most_common()]
+    means = []
+    for label in labels:
+        wordings = [w for caption, _ in captions[label].most_common(3) for w in paraphrases(caption, label)]
+        mean = encoder(wordings).mean(0)
+        means.append(mean / np.linalg.norm(mean))
+    names = [label.replace("_", " ") for label in labels]
+    (folder / "known_sounds.json").write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
+    path = folder / "known_sounds.safetensors"
+    save_arrays({"embeddings": np.stack(means).astype(np.float16)}, path)
+    path.chmod(0o644)
