@@ -18,7 +18,7 @@ from .audio.mel import log_mel
 from .checkpoint.card import known_sounds
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import resolve
-from .config import MelConfig
+from .config import MelConfig, VocoderConfig
 from .decoding import DecodeSettings, decode
 from .errors import UsageError
 from .options import GenerateOptions
@@ -29,6 +29,7 @@ INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
 CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
 MIN_COLUMNS = 2
 FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
+GRIFFIN_LIM = "griffin-lim"
 
 Progress = Callable[[int, int], None]
 
@@ -72,14 +73,28 @@ class Sound:
             save_spectrogram(image, self.mel, self.mel_config)
 
 
-def load(model: str | None = None, backend: str = "auto", device: str = "cpu", threads: int | None = None) -> Pipeline:
+def load(
+    model: str | None = None,
+    backend: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+    vocoder: str | None = None,
+) -> Pipeline:
     """Open a model: the shipped one, a checkpoint directory, or "owner/name[@revision]" on the Hub.
+
+    Args:
+        backend: "onnx", "torch" or "auto"; see `open_runtime` for this and the next two.
+        vocoder: "griffin-lim", which needs no weights, or a model to take the vocoder from; None takes the model's own.
 
     Raises:
         SmgError: no such model, a damaged one, or a backend or device that is not there.
     """
-    checkpoint = resolve(model)
-    return Pipeline(checkpoint, open_runtime(checkpoint, backend, device, threads))
+    checkpoint, other = resolve(model), None
+    if vocoder == GRIFFIN_LIM:
+        other = replace(checkpoint, config=replace(checkpoint.config, vocoder=VocoderConfig(kind=GRIFFIN_LIM)))
+    elif vocoder is not None:
+        other = resolve(vocoder)
+    return Pipeline(checkpoint, open_runtime(checkpoint, backend, device, threads, other))
 
 
 class Pipeline:

@@ -57,7 +57,7 @@ def mel_to_waveform(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator)
 
 
 def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    vocoder = runtime.config.vocoder
+    vocoder = runtime.source("vocoder").config.vocoder
     if vocoder.kind == "griffin-lim":
         return griffin_lim(mel, runtime.config.mel, vocoder.iterations, rng=rng)
     return runtime.vocode(mel[None])[0]

@@ -97,7 +97,7 @@ def test_converted_checkpoint_equals_the_weight_normalised_model(tmp_path):
 
     original = _public_checkpoint(tmp_path)
     config = convert_hifigan(tmp_path / "generator", tmp_path / "out", MEL)
-    assert config == from_dict(VocoderConfig, json.loads((tmp_path / "out" / "vocoder.json").read_text()))
+    assert config == from_dict(VocoderConfig, json.loads((tmp_path / "out" / "config.json").read_text())["vocoder"])
     model = build_vocoder(config, MEL).eval()
     weights = load_file(tmp_path / "out" / "vocoder.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float16}

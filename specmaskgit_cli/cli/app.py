@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
-from . import generate, models, train
+from . import convert, generate, models, train
 
 
 class _Group(TyperGroup):
@@ -52,3 +52,4 @@ def smg(
 app.command()(generate.generate)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
+app.add_typer(convert.app, name="convert")

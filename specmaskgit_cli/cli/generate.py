@@ -35,6 +35,9 @@ def generate(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="default, a directory, or owner/name on the Hub.")
     ] = None,
+    vocoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="griffin-lim, or a model whose vocoder to use.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="Where torch runs, such as cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all that are available if not given.")] = None,
@@ -59,7 +62,7 @@ def generate(
 
     from ..pipeline import load
 
-    pipe = load(model, backend, device, threads)
+    pipe = load(model, backend, device, threads, vocoder)
     loaded = time.perf_counter()
     with progress_bar("generating", quiet) as progress:
         sounds = pipe.generate_many(options, progress)

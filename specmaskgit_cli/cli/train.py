@@ -35,14 +35,31 @@ Text = Annotated[
 @app.command()
 def tokenizer(
     data: Data, output: Run, minutes: Minutes = 60, steps: Steps = None, batch: Batch = 48, preset: Preset = "small",
+    refine: Annotated[
+        Path | None, typer.Option(help="Finished tokenizer run: train its decoder further, its codes unchanged.")
+    ] = None,
+    levels: Annotated[
+        int | None, typer.Option(help="Residual codes a patch; with --refine, more than it had adds some.")
+    ] = None,
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
 ) -> None:  # fmt: skip
     """Train the spectrogram tokenizer: mel patches to codes and back. The first stage."""
     options = _options(minutes, steps, batch, seed, device, precision, threads)
-    from ..training.tokenizer import TokenizerStage
+    from ..training.loop import load_run, run_config
+    from ..training.tokenizer import RefineStage, TokenizerStage, new_tokenizer
 
-    config, train, val = _open(data, _preset(preset))
-    _train(TokenizerStage(config, options, train, val), output)
+    config = run_config(refine) if refine else _preset(preset)
+    had = config.tokenizer.levels
+    if levels is not None:
+        if levels < (had if refine else 1):
+            raise SmgError(f"--levels {levels}: must be at least {had if refine else 1}")
+        config = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, levels=levels))
+    config, train, val = _open(data, config)
+    if refine:
+        source = load_run(refine, new_tokenizer(run_config(refine)))
+        _train(RefineStage(config, options, train, val, source), output)
+    else:
+        _train(TokenizerStage(config, options, train, val), output)
 
 
 @app.command()
@@ -59,18 +76,17 @@ def generator(
     """Train the masked generator on the codes of a trained tokenizer."""
     options = _options(minutes, steps, batch, seed, device, precision, threads)
     from ..models.embedder import AudioTower
-    from ..models.tokenizer import Tokenizer
     from ..training.embedder import TrainableEmbedder
     from ..training.generator import GeneratorStage
     from ..training.loop import load_run, run_config
-    from ..training.tokenizer import TrainableTokenizer
+    from ..training.tokenizer import new_tokenizer
 
     config, train, val = _open(data, run_config(tokenizer))
     if preset:
         config = dataclasses.replace(config, generator=_preset(preset).generator)
     embed_text = _text_encoder(text_encoder, config)
     config = _with_condition(config, embed_text.dim)
-    codes = load_run(tokenizer, TrainableTokenizer(Tokenizer(config.tokenizer, config.mel))).tokenizer
+    codes = load_run(tokenizer, new_tokenizer(config)).tokenizer
     embed_audio = None
     if embedder:
         tower = TrainableEmbedder(AudioTower(run_config(embedder).embedder, config.mel))

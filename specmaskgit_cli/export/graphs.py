@@ -14,6 +14,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import CheckpointConfig
@@ -85,6 +86,21 @@ def export_vocoder(model: Vocoder, config: CheckpointConfig, folder: Path) -> No
     mel = torch.zeros(2, config.mel.n_mels, 64)
     shapes = ({0: "batch", 2: torch.export.Dim("frames", min=4, max=1 << 20)},)
     _export(Method(model, "forward"), (mel,), ["mel"], "waveform", shapes, folder / "vocoder.onnx")
+
+
+def as_stored(model: nn.Module) -> nn.Module:
+    """The model with its weights rounded to the float16 of storage, so that exports see what users will load."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+    return model.eval().requires_grad_(False)
+
+
+def save_half(model: nn.Module, path: Path, skip: set[str] = frozenset()) -> None:
+    """Write a model's state as float16 safetensors."""
+    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items() if k not in skip}
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+    path.chmod(0o644)
 
 
 def _export(module: Method, arguments, inputs: list[str], output: str, shapes, path: Path) -> None:

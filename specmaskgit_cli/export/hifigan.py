@@ -7,7 +7,8 @@ import json
 import pickle
 from pathlib import Path
 
-from ..config import MelConfig, VocoderConfig, from_dict, to_dict
+from ..checkpoint.layout import write_sums
+from ..config import CheckpointConfig, MelConfig, VocoderConfig, from_dict, to_dict
 from ..errors import SmgError
 
 # HiFi-GAN's names of the front end settings that have to agree.
@@ -20,16 +21,16 @@ _FRONT_END = {
 def convert_hifigan(source: str | Path, out_dir: str | Path, mel: MelConfig | None = None) -> VocoderConfig:
     """Convert generator checkpoint `source`, with its config.json beside it.
 
-    Writes `vocoder.safetensors` (float16, weight norm folded) and `vocoder.json` (the `vocoder` entry of a
-    checkpoint's config.json) into `out_dir`. `mel` is the front end that will feed it.
+    Writes a checkpoint directory that has a vocoder and nothing else: config.json, vocoder.safetensors (float16,
+    weight norm folded), the ONNX graph and SHA256SUMS. `mel` is the front end that will feed it.
 
     Raises:
         SmgError: a file is missing or not HiFi-GAN's, or the vocoder was trained for another front end.
     """
     import torch
-    from safetensors.torch import save_file
 
     from ..models.vocoder import build_vocoder
+    from .graphs import export_vocoder, save_half
 
     source, out_dir, mel = Path(source), Path(out_dir), mel or MelConfig()
     config = read_config(source.parent / "config.json", mel)
@@ -45,9 +46,13 @@ def convert_hifigan(source: str | Path, out_dir: str | Path, mel: MelConfig | No
     except RuntimeError as error:
         raise SmgError(f"{source}: weights do not match {source.parent / 'config.json'}") from error
     out_dir.mkdir(parents=True, exist_ok=True)
-    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items()}
-    save_file(halves, out_dir / "vocoder.safetensors")
-    (out_dir / "vocoder.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    model = build_vocoder(config, mel)
+    model.load_state_dict(weights)
+    save_half(model, out_dir / "vocoder.safetensors")
+    whole = CheckpointConfig(name=f"{source.stem} vocoder", license="MIT", mel=mel, vocoder=config)
+    export_vocoder(model, whole, out_dir / "onnx")
+    (out_dir / "config.json").write_text(json.dumps(to_dict(whole), indent=2) + "\n", encoding="utf-8")
+    write_sums(out_dir)
     return config
 
 

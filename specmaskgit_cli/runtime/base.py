@@ -28,8 +28,10 @@ class Runtime(ABC):
 
     backend: str
 
-    def __init__(self, checkpoint: Checkpoint, threads: int):
+    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None):
+        """`vocoder`: the checkpoint to take the vocoder from, if not this one."""
         self.checkpoint, self.config, self.threads = checkpoint, checkpoint.config, threads
+        self._vocoder = vocoder or checkpoint
         self._tensors: dict[str, dict[str, np.ndarray]] = {}
 
     @functools.cached_property
@@ -44,11 +46,15 @@ class Runtime(ABC):
         """Texts to conditions, float32 [B, D], unit length."""
         return self.text(texts)
 
+    def source(self, graph: str) -> Checkpoint:
+        """The checkpoint that a graph comes from."""
+        return self._vocoder if graph == "vocoder" else self.checkpoint
+
     def weights(self, graph: str) -> dict[str, np.ndarray]:
         """Float32 parameters of a graph's model by name. The generator is tied to the tokenizer's codebooks."""
         file = WEIGHTS[graph]
         if file not in self._tensors:
-            self._tensors[file] = self.checkpoint.tensors(file)
+            self._tensors[file] = self.source(graph).tensors(file)
             if file == "generator.safetensors":
                 self._tensors[file]["codebooks"] = self.weights("tokenizer_encoder")["quantizer.codebooks"]
         return self._tensors[file]

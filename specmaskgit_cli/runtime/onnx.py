@@ -16,8 +16,8 @@ class OnnxRuntime(Runtime):
 
     backend = "onnx"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int):
-        super().__init__(checkpoint, threads)
+    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None):
+        super().__init__(checkpoint, threads, vocoder)
         self._sessions: dict[str, object] = {}
 
     def _run(self, graph: str, **inputs: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ class OnnxRuntime(Runtime):
     def _open(self, graph: str):
         import onnxruntime as ort
 
-        path = self.checkpoint.path(f"onnx/{graph}.onnx")
+        path = self.source(graph).path(f"onnx/{graph}.onnx")
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -36,7 +36,7 @@ class OnnxRuntime(Runtime):
         # Idle workers give the cores back at once instead of spinning.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         weights = self.weights(graph)
-        names = json.loads(self.checkpoint.path(f"onnx/{graph}.json").read_bytes())
+        names = json.loads(self.source(graph).path(f"onnx/{graph}.json").read_bytes())
         missing = [name for name in names if name not in weights]
         if missing:
             raise SmgError(f"{path}: the weights beside it have no {missing[0]!r}; pull or pack it again")

@@ -14,9 +14,9 @@ class TorchRuntime(Runtime):
 
     backend = "torch"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int, device: str = "cpu"):
+    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None, device: str = "cpu"):
         """Raises SmgError where torch or the device is missing."""
-        super().__init__(checkpoint, threads)
+        super().__init__(checkpoint, threads, vocoder)
         try:
             import torch
         except ImportError:
@@ -58,7 +58,7 @@ class TorchRuntime(Runtime):
             return Generator(config.generator, config.tokenizer, config.rows)
         if name == "audio_encoder":
             return AudioTower(config.embedder, config.mel)
-        return build_vocoder(config.vocoder, config.mel)
+        return build_vocoder(self.source("vocoder").config.vocoder, config.mel)
 
     def _call(self, function, *arrays: np.ndarray) -> np.ndarray:
         with self.torch.inference_mode():

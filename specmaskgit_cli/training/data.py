@@ -157,7 +157,7 @@ def open_cache(data: list[Path], mel: MelConfig, cache_root: Path | None = None,
     """
     sources = find_sources(data)
     files = [p for s in sources for p in ([s] if s.is_file() else sorted(s.rglob("*"))) if p.is_file()]
-    listing = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    listing = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
     digest = hashlib.sha256(json.dumps([listing, to_dict(mel), PEAK]).encode()).hexdigest()[:16]
     root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "training"
     directory = root / digest

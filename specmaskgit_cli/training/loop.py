@@ -54,6 +54,7 @@ class Stage:
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions):
         self.config, self.options, self.device = config, options, torch.device(options.device)
+        torch.manual_seed(options.seed)  # of the first weights; the loop seeds every step
 
     def optimizers(self) -> Optimizers:
         return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr)

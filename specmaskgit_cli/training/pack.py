@@ -10,21 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
 
 from ..checkpoint.layout import write_sums
 from ..config import CheckpointConfig, to_dict
 from ..errors import SmgError
-from ..export.graphs import export_audio_encoder, export_generator, export_tokenizer, export_vocoder
+from ..export.graphs import (
+    as_stored,
+    export_audio_encoder,
+    export_generator,
+    export_tokenizer,
+    export_vocoder,
+    save_half,
+)
 from ..models.embedder import AudioTower
 from ..models.generator import Generator
-from ..models.tokenizer import Tokenizer
 from ..models.vocoder import build_vocoder
 from .captions import paraphrases
 from .loop import load_run, run_config
-from .tokenizer import TrainableTokenizer
+from .tokenizer import new_tokenizer
 
 
 def pack(
@@ -88,7 +92,7 @@ def _merge_configs(found: dict[str, Path], name, version, license, training_data
 
 
 def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clips, report) -> None:
-    trained = load_run(found["tokenizer"], TrainableTokenizer(Tokenizer(config.tokenizer, config.mel)))
+    trained = load_run(found["tokenizer"], new_tokenizer(config))
     tokenizer = as_stored(trained.tokenizer)
     save_half(tokenizer, folder / "tokenizer.safetensors")
     export_tokenizer(tokenizer, config, folder / "onnx")
@@ -120,21 +124,6 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
     if clips:
         _write_known_sounds(folder, config, clips)
     (folder / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
-
-
-def as_stored(model: torch.nn.Module) -> torch.nn.Module:
-    """The model with its weights rounded to the float16 of storage, so that exports see what users will load."""
-    for tensor in model.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half())
-    return model.eval().requires_grad_(False)
-
-
-def save_half(model: torch.nn.Module, path: Path, skip: set[str] = frozenset()) -> None:
-    """Write a model's state as float16 safetensors."""
-    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items() if k not in skip}
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-    path.chmod(0o644)
 
 
 def _write_known_sounds(folder: Path, config: CheckpointConfig, clips) -> None:

@@ -27,7 +27,7 @@ class TokenizerStage(Stage):
     def __init__(self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache):
         super().__init__(config, options)
         self.train_set, self.val_set = train, val
-        self.model = TrainableTokenizer(Tokenizer(config.tokenizer, config.mel))
+        self.model = new_tokenizer(config)
         rng = np.random.default_rng(0)
         self.noise = torch.from_numpy(noise_mel(rng, 8192, config.mel))
         self.frames = CROP_COLUMNS * config.tokenizer.patch
@@ -39,12 +39,7 @@ class TokenizerStage(Stage):
         tokenizer = self.model.tokenizer
         x = tokenizer.normalize(mel)
         z = tokenizer.latent(x)
-        if step < FREE_STEPS:
-            zq, commitment = z, z.new_zeros(())
-        else:
-            if not self.model.fitted:
-                self.model.fit(self._many_latents(rng))
-            zq, commitment = self.model.quantize(z, step)
+        zq, commitment = self.quantize(z, rng, step)
         mean, deviation = tokenizer.distribution(zq)
         first, second = (tokenizer.render(mean, deviation, self.draw_noise(rng, len(x))) for _ in range(2))
         score = energy_score(x, first, second)
@@ -54,11 +49,20 @@ class TokenizerStage(Stage):
         logs = {"score": float(score.detach()), "l1": float(l1.detach()) * nats, "used": self.model.used()}
         return loss, logs
 
-    def _many_latents(self, rng) -> Tensor:
-        with torch.no_grad():
-            tokenizer = self.model.tokenizer
-            batches = [self.batch(self.train_set, rng, self.options.batch, self.weights) for _ in range(8)]
-            return torch.cat([tokenizer.latent(tokenizer.normalize(m)).flatten(0, 2) for m in batches])
+    @torch.no_grad()
+    def many_latents(self, rng, batches: int = 8) -> Tensor:
+        """Latents [n, dim] of random crops, to fit codebooks to."""
+        tokenizer = self.model.tokenizer
+        crops = (self.batch(self.train_set, rng, self.options.batch, self.weights) for _ in range(batches))
+        return torch.cat([tokenizer.latent(tokenizer.normalize(mel)).flatten(0, 2) for mel in crops])
+
+    def quantize(self, z: Tensor, rng, step: int) -> tuple[Tensor, Tensor]:
+        """(quantised latents with gradients, commitment loss)."""
+        if step < FREE_STEPS:
+            return z, z.new_zeros(())
+        if not self.model.fitted:
+            self.model.fit(self.many_latents(rng))
+        return self.model.quantize(z, step)
 
     def batch(self, clips: ClipCache, rng, size: int, weights=None) -> Tensor:
         """Crops [size, n_mels, frames] filled with clips back to back, at varied levels."""
@@ -101,6 +105,40 @@ class TokenizerStage(Stage):
         return sums
 
 
+class RefineStage(TokenizerStage):
+    """Goes on with the decoder of a finished run while encoder and codes stay, so that generators of it stay valid.
+
+    Args:
+        source: the finished tokenizer. If `config.tokenizer.levels` is more than it has, the missing levels are fitted
+            to what its codes leave, before anything is trained.
+    """
+
+    def __init__(
+        self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache, source: TrainableTokenizer
+    ):  # fmt: skip
+        super().__init__(config, options, train, val)
+        self.model.adopt(source)
+        if self.model.levels > source.levels:
+            latents = self.many_latents(np.random.default_rng(options.seed), batches=40)
+            self.model.fit(latents, first=source.levels)
+        tokenizer = self.model.tokenizer
+        tokenizer.requires_grad_(False)
+        for part in (
+            tokenizer.from_latent,
+            tokenizer.decoder,
+            tokenizer.norm_out,
+            tokenizer.patch_out,
+            tokenizer.texture,
+        ):
+            part.requires_grad_(True)
+        tokenizer.row_out.requires_grad_(True)
+
+    @torch.no_grad()
+    def quantize(self, z, rng, step):
+        quantizer = self.model.tokenizer.quantizer
+        return quantizer.lookup(quantizer.codes(z)), z.new_zeros(())
+
+
 class TrainableTokenizer(nn.Module):
     """A tokenizer with the running statistics that fit its codebooks (van den Oord et al. 2017, appendix A.1)."""
 
@@ -116,16 +154,31 @@ class TrainableTokenizer(nn.Module):
     def fitted(self) -> bool:
         return bool(self.is_fitted)
 
+    @property
+    def levels(self) -> int:
+        return len(self.counts)
+
+    @torch.no_grad()
+    def adopt(self, other: TrainableTokenizer) -> None:
+        """Take over all weights of a tokenizer that may have fewer levels."""
+        mine = self.state_dict()
+        for name, tensor in other.state_dict().items():
+            shared = mine[name][: len(tensor)] if tensor.ndim else mine[name]
+            shared.copy_(tensor)
+
     def used(self) -> float:
         """Mean share of a level's codes that are in use."""
         return float((self.counts > 0.3).float().mean())
 
     @torch.no_grad()
-    def fit(self, latents: Tensor) -> None:
-        """k-means of each level on what the former left."""
+    def fit(self, latents: Tensor, first: int = 0) -> None:
+        """k-means of each level from `first` on, on what the former left."""
         books = self.tokenizer.quantizer.codebooks
         residual = latents.clone()
         for level, book in enumerate(books):
+            if level < first:
+                residual = residual - book[nearest(residual, book)]
+                continue
             size = len(book)
             pick = torch.randperm(len(residual), device=residual.device)
             book.copy_(residual[pick.repeat(-(-size // len(pick)))[:size]])
@@ -170,6 +223,11 @@ class TrainableTokenizer(nn.Module):
             pick = torch.randint(len(residual), (len(dead),), device=residual.device)
             self.sums[level][dead] = residual[pick]
             self.counts[level][dead] = 1.0
+
+
+def new_tokenizer(config: CheckpointConfig) -> TrainableTokenizer:
+    """An untrained tokenizer of a configuration, to load a run into."""
+    return TrainableTokenizer(Tokenizer(config.tokenizer, config.mel))
 
 
 def nearest(x: Tensor, book: Tensor) -> Tensor:

@@ -1,0 +1,48 @@
+"""What several tests share: the shipped model, and a tiny one trained from scratch by the real commands."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def sound_folder(tmp_path_factory) -> Path:
+    """Ten short synthetic sounds whose file names are their captions."""
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+    kinds = [("dog bark", 300), ("bird chirp", 2500), ("rain", 0), ("church bell", 900), ("engine hum", 80)]
+    for name, frequency in kinds:
+        for take in (1, 2):
+            t = np.arange(int(22050 * 0.6 * take)) / 22050
+            wave = np.sin(2 * np.pi * frequency * t) if frequency else rng.standard_normal(len(t)) * 0.3
+            soundfile.write(folder / f"{name} {take}.wav", wave * np.exp(-2 * t), 22050)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(sound_folder, tmp_path_factory):
+    """(run directories by stage, checkpoint directory) of tiny models, trained for a few steps each."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from specmaskgit_cli.cli import _run
+
+    root = tmp_path_factory.mktemp("runs")
+    os.environ["SMG_CACHE"] = str(root / "cache")
+    runs = {stage: str(root / stage) for stage in ("tokenizer", "embedder", "generator", "vocoder")}
+    common = ["--data", str(sound_folder), "--batch", "4", "--threads", "2"]
+    for stage, more in {
+        "tokenizer": ["--preset", "tiny", "--steps", "64"],  # quantised from step 60 on
+        "embedder": ["--preset", "tiny", "--steps", "2"],
+        "generator": ["--tokenizer", runs["tokenizer"], "--embedder", runs["embedder"], "--steps", "2"],
+        "vocoder": ["--preset", "tiny", "--steps", "3"],  # adversarial from the second step on
+    }.items():
+        assert _run(["train", stage, *common, "-o", runs[stage], *more]) == 0
+    checkpoint = root / "checkpoint"
+    assert _run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
+    return {stage: Path(run) for stage, run in runs.items()}, checkpoint

@@ -1,0 +1,91 @@
+"""The sentence encoder from published files to the runtime, on a tiny random BERT."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+tokenizers = pytest.importorskip("tokenizers")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from specmaskgit_cli.errors import SmgError  # noqa: E402
+from specmaskgit_cli.export import text as export  # noqa: E402
+from specmaskgit_cli.models.text import BertConfig, SentenceEncoder  # noqa: E402
+from specmaskgit_cli.runtime.text import TextEncoder  # noqa: E402
+
+SHAPE = {
+    "vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+    "max_position_embeddings": 32,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A model folder as published, below another one, with a tokenizer that pads to a fixed length."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("wheel") / "package" / "model"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    weights = SentenceEncoder(BertConfig(**SHAPE)).state_dict()
+    weights["pooler.dense.weight"] = torch.zeros(32, 32)
+    weights["embeddings.position_ids"] = torch.arange(32)[None]
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_act": "gelu", **SHAPE}))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({w for probe in export.PROBES for w in probe.split()})[:116]]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(16)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder.parent.parent
+
+
+@pytest.fixture(scope="module")
+def encoder(published, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    assert export.convert_text_encoder(published, out) > 0.97
+    return TextEncoder(out / "onnx" / "text_encoder.onnx", out / "text" / "tokenizer.json", max_tokens=8)
+
+
+def test_a_text_is_embedded_alike_in_any_company(encoder):
+    texts = ["dog barking", "a dog barking in the distance", "rain"]
+    together = encoder(texts)
+    assert together.shape == (3, 32) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for text, embedding in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(encoder([text])[0], embedding)
+    assert encoder([]).shape == (0, 32)
+
+
+def test_long_texts_are_cut(encoder):
+    np.testing.assert_array_equal(encoder(["rain " * 6])[0], encoder(["rain " * 40])[0])
+
+
+def test_padding_does_not_change_an_embedding():
+    torch.manual_seed(0)
+    model = SentenceEncoder(BertConfig(**SHAPE)).eval()
+    ids = torch.tensor([[2, 9, 7, 3]])
+    padded, mask = torch.tensor([[2, 9, 7, 3, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0]])
+    torch.testing.assert_close(model(padded, mask), model(ids, torch.ones_like(ids)))
+
+
+def test_a_bad_quantisation_is_refused(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MIN_COSINE", 1.01)
+    with pytest.raises(SmgError, match="below 1.01"):
+        export.convert_text_encoder(published, tmp_path)
+    assert not (tmp_path / "onnx" / "text_encoder.onnx").exists()
+
+
+def test_missing_and_broken_files_are_named(tmp_path):
+    with pytest.raises(SmgError, match="model.safetensors"):
+        export.convert_text_encoder(tmp_path, tmp_path)
+    with pytest.raises(SmgError, match="no such file"):
+        TextEncoder(tmp_path / "absent.onnx", tmp_path / "tokenizer.json")
+    (tmp_path / "x.onnx").write_bytes(b"nonsense")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(SmgError, match="not a tokenizer"):
+        TextEncoder(tmp_path / "x.onnx", tmp_path / "tokenizer.json")

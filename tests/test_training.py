@@ -1,0 +1,134 @@
+"""The training commands from a folder of sounds to a checkpoint that generates."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
+from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.config import PRESETS, MelConfig  # noqa: E402
+from specmaskgit_cli.errors import SmgError  # noqa: E402
+from specmaskgit_cli.pipeline import load  # noqa: E402
+from specmaskgit_cli.training.canvas import CanvasMaker  # noqa: E402
+from specmaskgit_cli.training.data import caption_from_name, find_sources, iterate_clips, open_cache  # noqa: E402
+
+
+def test_every_stage_writes_a_run(trained):
+    runs, _ = trained
+    for stage, run in runs.items():
+        assert json.loads((run / "options.json").read_text())["stage"] == stage
+        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        values = [value for key, value in last.items() if key.startswith("val_")]
+        assert values and np.isfinite(values).all()
+        assert (run / "model.safetensors").exists() and (run / "state.pt").exists()
+
+
+def test_the_checkpoint_is_whole_and_makes_sounds(trained, tmp_path):
+    _, directory = trained
+    assert set(inspect_files(directory).values()) == {"ok"}
+    checkpoint = load_checkpoint(directory)
+    assert checkpoint.config.vocoder.kind == "vocos"
+    sound = load(str(directory)).generate("dog barking", seconds=1.5, seed=1)
+    assert len(sound.samples) == round(1.5 * 22050) and np.abs(sound.samples).max() > 0.1
+    card = (directory / "README.md").read_text()
+    assert "| generator |" in card and "church bell" in card
+    assert "not stated" in (directory / "CREDITS.md").read_text()
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(sound_folder, tmp_path):
+    from safetensors.torch import load_file
+
+    common = ["train", "tokenizer", "--data", str(sound_folder), "--preset", "tiny", "--batch", "2", "--threads", "1"]
+    from specmaskgit_cli.training import loop
+    from specmaskgit_cli.training.tokenizer import TokenizerStage
+
+    config = PRESETS["tiny"]
+    train, val = open_cache([sound_folder], config.mel)
+    options = loop.TrainOptions(steps=4, batch=2, minutes=1000)
+
+    class Stopped(TokenizerStage):
+        def loss(self, rng, step):
+            if step == 2 and not (tmp_path / "halves" / "state.pt").exists():
+                raise KeyboardInterrupt
+            return super().loss(rng, step)
+
+    loop.train(TokenizerStage(config, options, train, val), tmp_path / "whole", report=lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(Stopped(config, options, train, val), tmp_path / "halves", report=lambda _: None)
+    loop.train(Stopped(config, options, train, val), tmp_path / "halves", report=lambda _: None)
+    whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(halves[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+    assert _run([*common, "--preset", "small", "--steps", "1", "-o", str(tmp_path / "whole")]) == 1  # another size
+
+
+def test_captions_come_from_wherever_they_are(tmp_path, sound_folder):
+    wave = (sound_folder / "rain 1.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(wave)
+    (tmp_path / "b.wav").write_bytes(wave)
+    (tmp_path / "Door_Slam-02.wav").write_bytes(wave)
+    (tmp_path / "captions.csv").write_text("file,caption,label\na.wav,heavy rain,rain\n")
+    (tmp_path / "b.txt").write_text("light rain\n")
+    found = {key: info["caption"] for key, _, info in iterate_clips(tmp_path)}
+    assert found == {"a.wav": "heavy rain", "b.wav": "light rain", "Door_Slam-02.wav": "door slam"}
+    assert caption_from_name("42") == "42"
+
+
+def test_shards_are_read_as_webdataset(tmp_path, sound_folder):
+    import io
+    import tarfile
+
+    def add(tar, name, data):
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
+
+    wave = (sound_folder / "rain 1.wav").read_bytes()
+    for shard in ("train-0.tar", "val-0.tar"):
+        with tarfile.open(tmp_path / shard, "w") as tar:
+            for key in ("x", "y"):
+                add(tar, f"{key}.wav", wave)
+                add(tar, f"{key}.json", json.dumps({"caption": f"{shard} {key}", "label": "rain"}).encode())
+            add(tar, "z.wav", b"not audio")
+            add(tar, "z.txt", b"nothing")
+    assert [p.name for p in find_sources([tmp_path])] == ["train-0.tar", "val-0.tar"]
+    train, val = open_cache([tmp_path], MelConfig(), tmp_path / "cache", report=lambda _: None)
+    assert [c.caption for c in train.clips] == ["train-0.tar x", "train-0.tar y"]
+    assert [c.caption for c in val.clips] == ["val-0.tar x", "val-0.tar y"]
+    assert train.clip_wave(train.clips[1]).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_canvases_are_filled_with_events_or_carried_on(sound_folder):
+    config = PRESETS["tiny"]
+    train, _ = open_cache([sound_folder], config.mel)
+    maker = CanvasMaker(train, config.mel)
+    rng = np.random.default_rng(0)
+    rain = next(c for c in train.clips if c.label == "rain 1" or c.caption == "rain")
+    dog = next(c for c in train.clips if c.caption == "dog bark")
+    for clip in (rain, dog):
+        lengths = [maker.canvas(clip, rng, 400).shape for _ in range(4)]
+        assert lengths == [(400, 80)] * 4
+    silent = [(maker.canvas(dog, rng, 400).max(1) <= config.mel.scale_min).mean() for _ in range(30)]
+    assert 0 < np.mean(silent) < 0.95  # gaps between barks, but not one bark and silence
+
+
+def test_bad_training_input_is_one_clear_error(tmp_path, capsys):
+    cases = [
+        ["train", "tokenizer", "--data", str(tmp_path / "absent"), "-o", str(tmp_path / "run")],
+        ["train", "tokenizer", "--data", str(tmp_path), "-o", str(tmp_path / "run")],
+        ["train", "tokenizer", "--data", str(tmp_path), "-o", str(tmp_path / "run"), "--preset", "huge"],
+        ["train", "tokenizer", "--data", str(tmp_path), "-o", str(tmp_path / "run"), "--minutes", "0"],
+        ["train", "generator", "--data", str(tmp_path), "-o", str(tmp_path / "run"), "--tokenizer", str(tmp_path)],
+        ["train", "pack", str(tmp_path), "-o", str(tmp_path / "out")],
+    ]
+    for arguments in cases:
+        assert _run(arguments) in (1, 2), arguments
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("smg: error: "), arguments
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SmgError):
+        find_sources([])
