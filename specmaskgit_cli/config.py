@@ -54,11 +54,11 @@ class TokenizerConfig:
 class GeneratorConfig:
     """Bidirectional masked Transformer over the token grid."""
 
-    width: int = 224
-    layers: int = 6
-    heads: int = 7
-    mlp_ratio: float = 4.0
-    dropout: float = 0.05
+    width: int = 192
+    layers: int = 5
+    heads: int = 6
+    mlp_ratio: float = 3.0
+    dropout: float = 0.0
     condition_dim: int = 384
     modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
     max_columns: int = 53
@@ -124,7 +124,14 @@ PRESETS: dict[str, CheckpointConfig] = {
         name="paper",
         tokenizer=TokenizerConfig(levels=1, codebook_dim=256, width=512, encoder_layers=8, decoder_layers=12),
         generator=GeneratorConfig(
-            width=768, layers=24, heads=8, dropout=0.1, condition_dim=512, modulation=False, max_columns=53
+            width=768,
+            layers=24,
+            heads=8,
+            mlp_ratio=4.0,
+            dropout=0.1,
+            condition_dim=512,
+            modulation=False,
+            max_columns=53,
         ),
         embedder=EmbedderConfig(dim=512),
         vocoder=VocoderConfig(kind="vocos", width=512, layers=8),

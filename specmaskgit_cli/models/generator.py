@@ -115,12 +115,18 @@ class Generator(nn.Module):
         """Codes [..., levels] to the sum of their vectors [..., dim]."""
         return sum(F.embedding(codes[..., k], self.codebooks[k]) for k in range(self.levels))
 
-    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor) -> Tensor:
+    def tables(self) -> Tensor:
+        """What hidden states are multiplied with to give logits, [levels, size, width]: projected codebooks. Constant
+        at inference, where ONNX Runtime folds it."""
+        return self.codebooks @ self.head.code
+
+    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor, tables: Tensor | None = None) -> Tensor:
         """Logits [M, size] of one level's code, given the hidden states [M, width] and the codes [M, levels] of which
-        the first `level` (int64 scalar) are known."""
+        the first `level` (int64 scalar) are known. `tables` is what `self.tables()` gives, if it is at hand."""
+        tables = self.tables() if tables is None else tables
         vectors = torch.stack([F.embedding(codes[:, k], self.codebooks[k]) for k in range(self.levels)], 1)
         known = torch.arange(self.levels, device=codes.device) < level
-        return self.head(hidden, (vectors * known[None, :, None]).sum(1), self.codebooks, level)
+        return self.head(hidden, (vectors * known[None, :, None]).sum(1), tables[level], level)
 
 
 class Head(nn.Module):
@@ -130,15 +136,15 @@ class Head(nn.Module):
         super().__init__()
         self.prefix = nn.Parameter(torch.randn(levels, dim, width) * dim**-0.5)
         self.up = nn.Parameter(torch.randn(levels, width, width) * width**-0.5)
-        self.out = nn.Parameter(torch.randn(levels, width, width) * 0.3 * width**-0.5)
+        self.out = nn.Parameter(torch.randn(levels, width, width) * 0.04 * width**-0.5)
         self.code = nn.Parameter(torch.randn(levels, dim, width) * dim**-0.5)
         self.bias = nn.Parameter(torch.zeros(levels, size))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, hidden: Tensor, prefix: Tensor, codebooks: Tensor, level: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, prefix: Tensor, table: Tensor, level: Tensor) -> Tensor:
         x = hidden + prefix @ self.prefix[level]
         x = hidden + F.gelu(self.norm(x) @ self.up[level], approximate="tanh")
-        return (x @ self.out[level]) @ (codebooks[level] @ self.code[level]).T + self.bias[level]
+        return (x @ self.out[level]) @ table.T + self.bias[level]
 
 
 def rms_norm(x: Tensor) -> Tensor:

@@ -114,8 +114,13 @@ class RefineStage(TokenizerStage):
     """
 
     def __init__(
-        self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache, source: TrainableTokenizer
-    ):  # fmt: skip
+        self,
+        config: CheckpointConfig,
+        options: TrainOptions,
+        train: ClipCache,
+        val: ClipCache,
+        source: TrainableTokenizer,
+    ):
         super().__init__(config, options, train, val)
         self.model.adopt(source)
         if self.model.levels > source.levels:
