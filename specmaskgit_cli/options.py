@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import UsageError
 
@@ -21,17 +21,23 @@ RANGES = {
     "like_weight": (0, 1, True),
     "candidates": (1, 64, True),
 }
+EDIT_RANGES = {
+    "amount": (0, 1, True),
+    "cutoff": (500, 1e6, True),
+    "join": (0.1, 8, True),
+}
+MAY_BE_NONE = ("seed", "cutoff")
+TEXTS = ("prompt", "negative")
+PATHS = ("input", "like")
 WHOLE = ("seed", "num", "steps", "candidates")
 ORDERS = ("confidence", "halton", "random")
 
 
-@dataclass(frozen=True)
-class GenerateOptions:
-    """What to generate.
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How tokens are drawn; what the options of all tasks have in common.
 
     Attributes:
-        prompt: the text; may be None if `like` is given.
-        seconds: length of the sound; longer than the model's window is made in overlapping windows.
         seed: of the first sound, the next has seed + 1 and so on; None draws one.
         num: sounds to make.
         steps: decoding steps.
@@ -39,10 +45,51 @@ class GenerateOptions:
         temperature: of the sampling; above 1 more varied, below 1 safer.
         top_p: share of the probability to sample from; 1 is all of it.
         order: in which positions are decided: "confidence", "halton" or "random".
+
+    Raises:
+        UsageError: a value out of range or of the wrong type, with the option named.
+    """
+
+    seed: int | None = None
+    num: int = 1
+    steps: int = 16
+    guidance: float = 5.0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    order: str = "confidence"
+
+    def __post_init__(self):
+        for name, limits in (RANGES | EDIT_RANGES).items():
+            if name in self.__dataclass_fields__:
+                value = getattr(self, name)
+                if not (name in MAY_BE_NONE and value is None):
+                    _check_number(name, value, *limits)
+        if self.order not in ORDERS:
+            raise UsageError(f"order is {self.order!r}; use {', '.join(ORDERS)}")
+        for names, check in ((TEXTS, _check_text), (PATHS, _check_path)):
+            for name in names:
+                if name in self.__dataclass_fields__:
+                    object.__setattr__(self, name, check(name, getattr(self, name)))
+        if self.seed is not None and self.seed + self.num - 1 > RANGES["seed"][1]:
+            raise UsageError(f"seed is {self.seed}, too high for {self.num} sounds; use a lower one")
+
+    def to_dict(self) -> dict:
+        """All options as plain JSON types, for metadata and reports."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class GenerateOptions(SamplingOptions):
+    """What to generate; the sampling as in SamplingOptions.
+
+    Attributes:
+        prompt: the text; may be None if `like` is given.
+        seconds: length of the sound; longer than the model's window is made in overlapping windows.
         negative: text to steer away from.
         like: a sound file to resemble, instead of or together with the prompt.
         like_weight: share of `like` in the condition when there is a prompt too.
         candidates: sounds to make for each one kept, which is the one that fits the prompt best.
+        loop: make the end run into the beginning.
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
@@ -50,39 +97,99 @@ class GenerateOptions:
 
     prompt: str | None = None
     seconds: float = 10.0
-    seed: int | None = None
-    num: int = 1
-    steps: int = 16
-    guidance: float = 3.0
-    temperature: float = 1.0
-    top_p: float = 1.0
-    order: str = "confidence"
     negative: str | None = None
     like: str | None = None
     like_weight: float = 0.5
     candidates: int = 1
+    loop: bool = False
 
     def __post_init__(self):
-        for name, (low, high, inclusive) in RANGES.items():
-            value = getattr(self, name)
-            if not (name == "seed" and value is None):
-                _check_number(name, value, low, high, inclusive)
-        if self.order not in ORDERS:
-            raise UsageError(f"order is {self.order!r}; use {', '.join(ORDERS)}")
-        for name in ("prompt", "negative"):
-            object.__setattr__(self, name, _check_text(name, getattr(self, name)))
-        if isinstance(self.like, os.PathLike):
-            object.__setattr__(self, "like", os.fspath(self.like))
-        if self.like is not None and not (isinstance(self.like, str) and self.like):
-            raise UsageError(f"like is {self.like!r}; name a sound file")
+        super().__post_init__()
         if self.prompt is None and self.like is None:
             raise UsageError("nothing to make: give a prompt, or a sound with like")
-        if self.seed is not None and self.seed + self.num - 1 > RANGES["seed"][1]:
-            raise UsageError(f"seed is {self.seed}, too high for {self.num} sounds; use a lower one")
 
-    def to_dict(self) -> dict:
-        """All options as plain JSON types, for metadata and reports."""
-        return dataclasses.asdict(self)
+
+@dataclass(frozen=True)
+class EditOptions(SamplingOptions):
+    """What all edits have in common; the sampling as in SamplingOptions.
+
+    Attributes:
+        input: the sound file to edit; it is only read.
+        prompt: what the new part should be; None goes by the sound that stays.
+        negative: text to steer away from.
+
+    Guidance is less than for a sound from nothing: what surrounds the new part should lead.
+    """
+
+    input: str
+    guidance: float = field(default=3.0, kw_only=True)
+    prompt: str | None = field(default=None, kw_only=True)
+    negative: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a sound to make anew: seconds, and Hz or None for the whole spectrum on that side.
+
+    Raises:
+        UsageError: not a span of time, or not a band.
+    """
+
+    start: float
+    end: float
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self):
+        for name in ("start", "end", "low", "high"):
+            value = getattr(self, name)
+            if not (value is None and name in ("low", "high")):
+                _check_number(name, value, 0, 1e6, True)
+        if self.end <= self.start:
+            raise UsageError(f"the span from {self.start:g} to {self.end:g} s ends before it begins; swap them")
+        if self.high is not None and self.high <= (self.low or 0):
+            raise UsageError(f"the band from {self.low or 0:g} to {self.high:g} Hz ends before it begins; swap them")
+
+
+@dataclass(frozen=True)
+class InpaintOptions(EditOptions):
+    """Make boxes of time and frequency anew. Attributes beside those of EditOptions: `boxes`, at least one."""
+
+    boxes: tuple[Box, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.boxes:
+            raise UsageError("nothing to inpaint: give a start and an end, or a box")
+
+
+@dataclass(frozen=True)
+class ExtendOptions(EditOptions):
+    """Add the high frequencies that a sound lacks. `cutoff`: where it ends in Hz; None finds it."""
+
+    cutoff: float | None = None
+
+
+@dataclass(frozen=True)
+class ContinueOptions(EditOptions):
+    """Go on after the end of a sound, or lead up to its beginning where `before`; `seconds`: of new sound."""
+
+    seconds: float = 5.0
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class VaryOptions(EditOptions):
+    """Make siblings of a sound. `amount`: share of its tokens to draw anew; 0 is the sound itself, vocoded."""
+
+    amount: float = 0.5
+
+
+@dataclass(frozen=True)
+class LoopOptions(EditOptions):
+    """Make the end of a sound run into its beginning. `join`: seconds before the end that are made anew for that."""
+
+    join: float = 1.0
 
 
 def _check_number(name: str, value, low: float, high: float, inclusive: bool) -> None:
@@ -99,6 +206,14 @@ def _shown(value) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
     return str(value) if isinstance(value, (int, float)) else repr(value)
+
+
+def _check_path(name: str, value) -> str | None:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not (isinstance(value, str) and value or value is None and name == "like"):
+        raise UsageError(f"{name} is {value!r}; name a sound file")
+    return value
 
 
 def _check_text(name: str, value) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .audio.files import read_mono, write_audio
+from .audio.files import lossless_subtype, read_mono, write_audio
 from .audio.image import save_spectrogram
 from .audio.levels import fade, normalize_peak
 from .audio.mel import log_mel
@@ -21,7 +21,17 @@ from .checkpoint.registry import resolve
 from .config import MelConfig, VocoderConfig
 from .decoding import DecodeSettings, decode
 from .errors import UsageError
-from .options import GenerateOptions
+from .options import (
+    Box,
+    ContinueOptions,
+    EditOptions,
+    ExtendOptions,
+    GenerateOptions,
+    InpaintOptions,
+    LoopOptions,
+    SamplingOptions,
+    VaryOptions,
+)
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
 
@@ -39,7 +49,7 @@ class Sound:
     """A finished sound.
 
     Attributes:
-        samples: float32 [n], in [-1, 1].
+        samples: float32 in [-1, 1], [n], or [n, channels] where a file was edited.
         rate: samples a second.
         mel: the spectrogram it was made from, natural-log [n_mels, frames].
         seed: what makes it again.
@@ -47,6 +57,7 @@ class Sound:
         score: cosine of prompt and sound in the joint space; None unless candidates were compared.
         warnings: one line each.
         seconds_taken: time to make it.
+        subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.
     """
 
     samples: np.ndarray
@@ -54,10 +65,11 @@ class Sound:
     mel: np.ndarray = field(repr=False)
     mel_config: MelConfig = field(repr=False)
     seed: int
-    options: GenerateOptions
+    options: SamplingOptions
     score: float | None = None
     warnings: tuple[str, ...] = ()
     seconds_taken: float = 0.0
+    subtype: str | None = None
 
     def save(self, path: str, image: str | None = None) -> None:
         """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
@@ -68,7 +80,7 @@ class Sound:
         Raises:
             SmgError: a file cannot be written.
         """
-        write_audio(path, self.samples, self.rate)
+        write_audio(path, self.samples, self.rate, subtype=lossless_subtype(path, self.subtype))
         if image:
             save_spectrogram(image, self.mel, self.mel_config)
 
@@ -121,8 +133,8 @@ class Pipeline:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
         condition = self._condition(options)
         negative = self.runtime.embed_text([options.negative]) if options.negative else None
-        warnings = self._unfamiliar(options)
-        count = _Counter(progress, options.num * options.candidates * len(self._windows(self._columns(options))))
+        warnings = self.unfamiliar(options.prompt)
+        count = self.count(progress, self._columns(options), options.num * options.candidates)
         sounds = []
         for seed in range(options.seed, options.seed + options.num):
             started = time.perf_counter()
@@ -133,7 +145,7 @@ class Pipeline:
             scores = [self._score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
             best = int(np.argmax(scores)) if options.candidates > 1 else 0
             mel, rng = drawn[best]
-            samples = self._finish(mel_to_waveform(self.runtime, mel, rng), options.seconds)
+            samples = self._finish(mel_to_waveform(self.runtime, mel, rng), options, seed)
             sounds.append(
                 Sound(
                     samples, self.config.mel.sample_rate, mel, self.config.mel, seed,
@@ -141,6 +153,36 @@ class Pipeline:
                 )
             )  # fmt: skip
         return sounds
+
+    def edit_many(self, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
+        """`options.num` edits of a file with seeds seed, seed + 1, ...; which task it is, the type of the options says.
+
+        Raises:
+            SmgError: a file that cannot be read, or does not suit the task.
+        """
+        from .editing import edit
+
+        return edit(self, options, progress)
+
+    def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
+        """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""
+        return self.edit_many(InpaintOptions(input, boxes=boxes, **{**options, "num": 1}))[0]
+
+    def extend(self, input: str, **options) -> Sound | None:
+        """Add missing high frequencies; options of ExtendOptions. None where nothing is missing."""
+        return next(iter(self.edit_many(ExtendOptions(input, **{**options, "num": 1}))), None)
+
+    def continue_(self, input: str, seconds: float = 5.0, **options) -> Sound:
+        """Go on after the end of a sound, or before its beginning; options of ContinueOptions."""
+        return self.edit_many(ContinueOptions(input, seconds=seconds, **{**options, "num": 1}))[0]
+
+    def vary(self, input: str, amount: float = 0.5, **options) -> Sound:
+        """A sibling of a sound; options of VaryOptions."""
+        return self.edit_many(VaryOptions(input, amount=amount, **{**options, "num": 1}))[0]
+
+    def loop(self, input: str, **options) -> Sound:
+        """A sound whose end runs into its beginning; options of LoopOptions."""
+        return self.edit_many(LoopOptions(input, **{**options, "num": 1}))[0]
 
     def _draw(self, options, condition, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
         """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
@@ -150,14 +192,29 @@ class Pipeline:
         config = self.config
         grid = (config.rows, self._columns(options))
         tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-        tokens = self._fill(tokens, mask, condition, negative, settings, rng, count)
+        tokens = self.fill(tokens, mask, condition, negative, settings, rng, count)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng
 
-    def _fill(self, tokens, mask, condition, negative, settings, rng, count) -> np.ndarray:
-        """Decode the masked cells of tokens [rows, columns, levels], in overlapping windows where there are many."""
+    def fill(
+        self,
+        tokens: np.ndarray,
+        mask: np.ndarray,
+        condition: np.ndarray,
+        negative: np.ndarray | None,
+        settings: DecodeSettings,
+        rng: np.random.Generator,
+        count: Counter,
+    ) -> np.ndarray:
+        """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
+
+        Args:
+            tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
+            condition: float32 [1, D], and negative the same or None.
+            count: told of each step, over the windows of `windows(columns)`.
+        """
         tokens, mask = tokens.copy(), mask.copy()
-        for low, high in self._windows(tokens.shape[1]):
+        for low, high in self.windows(tokens.shape[1]):
             tokens[:, low:high] = decode(
                 self.runtime, tokens[None, :, low:high], mask[None, :, low:high], condition, settings, [rng],
                 negative, count.steps,
@@ -166,7 +223,11 @@ class Pipeline:
             count.window_done()
         return tokens
 
-    def _windows(self, columns: int) -> list[tuple[int, int]]:
+    def count(self, progress: Progress | None, columns: int, sounds: int = 1) -> Counter:
+        """What `fill` reports to, for `sounds` grids of so many columns."""
+        return Counter(progress, sounds * len(self.windows(columns)))
+
+    def windows(self, columns: int) -> list[tuple[int, int]]:
         """Column ranges, each of at most the model's size and sharing CONTEXT_COLUMNS with the one before."""
         size = self.config.generator.max_columns
         if columns <= size:
@@ -204,10 +265,17 @@ class Pipeline:
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
         return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
 
-    def _finish(self, samples: np.ndarray, seconds: float) -> np.ndarray:
-        """Exactly `seconds` long, peak at -1 dBFS, without clicks at the ends."""
-        samples = samples[: round(seconds * self.config.mel.sample_rate)]
-        return fade(normalize_peak(samples), self.config.mel.sample_rate)
+    def _finish(self, samples: np.ndarray, options: GenerateOptions, seed: int) -> np.ndarray:
+        """Exactly as long as asked, peak at -1 dBFS, and without clicks at the ends, or at the join of a loop."""
+        rate = self.config.mel.sample_rate
+        samples = samples[: round(options.seconds * rate)]
+        if not options.loop:
+            return fade(normalize_peak(samples), rate)
+        from .editing.loop import JOIN_SECONDS, close_loop
+        from .editing.regenerate import Request
+
+        closed, _ = close_loop(Request.of(self, options, seed), samples[:, None], rate, JOIN_SECONDS)
+        return normalize_peak(closed[:, 0])
 
     @functools.cached_property
     def sounds(self) -> list[str]:
@@ -222,15 +290,16 @@ class Pipeline:
         cosines = embeddings @ self.runtime.embed_text([prompt])[0]
         return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
 
-    def _unfamiliar(self, options: GenerateOptions) -> tuple[str, ...]:
-        nearest = self.nearest_sounds(options.prompt) if options.prompt else []
+    def unfamiliar(self, prompt: str | None) -> tuple[str, ...]:
+        """A warning where a prompt is far from all that the model was trained on."""
+        nearest = self.nearest_sounds(prompt) if prompt else []
         if not nearest or nearest[0][1] >= FAMILIAR:
             return ()
         names = ", ".join(name for name, _ in nearest)
-        return (f"{options.prompt!r} is far from the sounds this model knows; the nearest are: {names}",)
+        return (f"{prompt!r} is far from the sounds this model knows; the nearest are: {names}",)
 
 
-class _Counter:
+class Counter:
     """Progress over all windows of all sounds, as one count of steps."""
 
     def __init__(self, progress: Progress | None, windows: int):

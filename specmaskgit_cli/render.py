@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .audio.griffin_lim import griffin_lim
+from .audio.griffin_lim import Known, griffin_lim
 from .audio.levels import crossfade
 from .audio.mel import noise_mel
 from .runtime.base import Runtime
 
 MEL_COLUMNS = 64  # of the token grid, decoded at a time
 WAVE_FRAMES = 1024  # of mel, vocoded at a time
+JOIN_ITERATIONS = 16  # of Griffin-Lim, to bring new sound in phase with what is around it
 OVERLAP_FRAMES = 16  # by which vocoded pieces overlap: about 0.2 s
 
 
@@ -33,10 +34,13 @@ def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator
     return np.concatenate(pieces, axis=1)
 
 
-def mel_to_waveform(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def mel_to_waveform(
+    runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None = None
+) -> np.ndarray:
     """Natural-log mel [n_mels, frames] to waveform float32 [frames * hop_length], by the checkpoint's vocoder.
 
-    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing.
+    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing. What is `known` of the waveform stays,
+    and the rest is made to join it.
     """
     hop, frames = runtime.config.mel.hop_length, mel.shape[1]
     pieces: list[np.ndarray] = []
@@ -44,7 +48,7 @@ def mel_to_waveform(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator)
         # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
         low = max(0, start - OVERLAP_FRAMES)
         stop = frames if frames - start < 2 * WAVE_FRAMES else start + WAVE_FRAMES
-        piece = _vocode(runtime, mel[:, low:stop], rng)
+        piece = _vocode(runtime, mel[:, low:stop], rng, known and known.cut(low, stop, hop))
         if pieces:
             overlap = (start - low) * hop
             joined = crossfade(pieces[-1][-overlap:], piece[:overlap], overlap)
@@ -56,8 +60,12 @@ def mel_to_waveform(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator)
     return np.concatenate(pieces)
 
 
-def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None) -> np.ndarray:
     vocoder = runtime.source("vocoder").config.vocoder
     if vocoder.kind == "griffin-lim":
-        return griffin_lim(mel, runtime.config.mel, vocoder.iterations, rng=rng)
-    return runtime.vocode(mel[None])[0]
+        iterations = max(vocoder.iterations, JOIN_ITERATIONS) if known else vocoder.iterations
+        return griffin_lim(mel, runtime.config.mel, iterations, rng=rng, known=known)
+    waveform = runtime.vocode(mel[None])[0]
+    if known is None:
+        return waveform
+    return griffin_lim(mel, runtime.config.mel, JOIN_ITERATIONS, rng=rng, known=known, start=waveform)

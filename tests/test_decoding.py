@@ -293,3 +293,21 @@ def test_shapes_that_do_not_fit_are_refused():
         decode(FakePredictor(), tokens, mask, condition, DecodeSettings(), generators(1))
     with pytest.raises(ValueError, match="order"):
         DecodeSettings(order="zigzag")
+
+
+def test_deeper_levels_have_a_temperature_of_their_own():
+    class Flat:
+        """Code 0 is somewhat likelier than the rest, on every level."""
+
+        def hidden(self, tokens, mask, condition, dropped):
+            return np.zeros((len(tokens), tokens.shape[1] * tokens.shape[2], 1), np.float32)
+
+        def logits(self, hidden, codes, level):
+            return np.float32(1.0) * (np.arange(CODES) == 0) + np.zeros((len(hidden), 1), np.float32)
+
+    tokens, mask, condition = case(batch=8)
+    seeds = range(8)
+    settings = DecodeSettings(steps=4, guidance=0, detail=0.1)
+    drawn = decode(Flat(), tokens, mask, condition, settings, generators(*seeds))[mask]
+    assert (drawn[:, 0] == 0).mean() < 0.5
+    assert (drawn[:, 1:] == 0).mean() > 0.99

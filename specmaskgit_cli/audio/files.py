@@ -151,6 +151,15 @@ def write_audio(
             temporary.write_bytes(data)
 
 
+def lossless_subtype(target: str | os.PathLike, subtype: str | None) -> str | None:
+    """`subtype` if it is uncompressed and the format of `target` can store it, else None: that format's default."""
+    import soundfile
+
+    kind = FORMATS[_format_name(target, None)][0]
+    plain = subtype is not None and (subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE"))
+    return subtype if plain and soundfile.check_format(kind, subtype) else None
+
+
 def check_output(target: str | os.PathLike, *, format: str | None = None) -> None:
     """Find out before minutes of computing whether write_audio could write `target`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,8 +14,35 @@ INVERSION_STEPS = 40
 _TINY = np.float32(1e-8)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What of a waveform is given, so that the rest is found in phase with it.
+
+    Attributes:
+        waveform: [frames * hop_length].
+        fresh: bool [n_mels, frames], the cells of its mel that are to be found.
+        free: bool [frames * hop_length], the samples that may change.
+    """
+
+    waveform: np.ndarray
+    fresh: np.ndarray
+    free: np.ndarray
+
+    def cut(self, start: int, stop: int, hop: int) -> Known:
+        """The part from frame `start` to `stop`."""
+        samples = slice(start * hop, stop * hop)
+        return Known(self.waveform[samples], self.fresh[:, start:stop], self.free[samples])
+
+
 def griffin_lim(
-    mel: np.ndarray, cfg: MelConfig, iterations: int = 4, momentum: float = 0.99, *, rng: np.random.Generator
+    mel: np.ndarray,
+    cfg: MelConfig,
+    iterations: int = 4,
+    momentum: float = 0.99,
+    *,
+    rng: np.random.Generator,
+    known: Known | None = None,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """A waveform whose log-mel is close to `mel`, aligned with it frame by frame.
 
@@ -24,25 +52,55 @@ def griffin_lim(
     Args:
         mel: natural-log mel [n_mels, frames].
         rng: draws the initial phases.
+        known: spectrum and samples imposed in each iteration, which leaves no seam between them and what is new.
+        start: a waveform [frames * hop_length] to take magnitudes and first phases from, in place of `mel` and `rng`:
+            that of another vocoder, to be brought in phase with `known`.
 
     Returns:
         float32 [frames * hop_length].
     """
-    target = magnitudes(mel, cfg)
+    bins = _inversion(cfg)[0].shape[1]
+    if start is None:
+        target = magnitudes(mel, cfg)
+        angle = rng.random(target.shape, dtype=np.float32) * np.float32(2 * np.pi)
+        spectrum = _complex(target * np.cos(angle), target * np.sin(angle))
+    else:
+        spectrum = stft(start, cfg)[:, :bins]
+        target = np.abs(spectrum)
     if not len(target):
         return np.zeros(0, np.float32)
-    angle = rng.random(target.shape, dtype=np.float32) * np.float32(2 * np.pi)
-    spectrum = _complex(target * np.cos(angle), target * np.sin(angle))
+    if known is not None:
+        given, kept = stft(known.waveform, cfg)[:, :bins], ~fresh_bins(known.fresh, cfg)
+        np.copyto(spectrum, given, where=kept)
+        np.copyto(target, np.abs(given), where=kept)
     previous = None
     for _ in range(iterations):
-        consistent = _stft(_istft(spectrum, cfg), cfg)[:, : target.shape[1]]
+        waveform = istft(spectrum, cfg)
+        if known is not None:
+            np.copyto(waveform, known.waveform, where=~known.free)
+        consistent = stft(waveform, cfg)[:, :bins]
         spectrum = consistent.copy()
         if previous is not None:
             spectrum += np.float32(momentum) * (consistent - previous)
         previous = consistent
         size = np.sqrt(spectrum.real**2 + spectrum.imag**2)  # np.abs guards against overflow and takes thrice as long
         spectrum *= target / np.maximum(size, _TINY)
-    return _istft(spectrum, cfg)
+        if known is not None:
+            np.copyto(spectrum, given, where=kept)
+    waveform = istft(spectrum, cfg)
+    if known is not None:
+        np.copyto(waveform, known.waveform, where=~known.free)
+    return waveform
+
+
+def fresh_bins(fresh: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """Cells of a mel, bool [n_mels, frames], to the bins of the spectrum that any of them covers: [frames, bins].
+
+    The bins below the first band (the mean of the signal) are among them in the frames that are fresh throughout.
+    """
+    bands = _inversion(cfg)[0]
+    covered = fresh.T.astype(np.float32) @ bands > 0
+    return covered | (fresh.all(axis=0)[:, None] & ~bands.any(axis=0))
 
 
 def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
@@ -74,14 +132,14 @@ def _inversion(cfg: MelConfig) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(bands), np.ascontiguousarray(np.linalg.pinv(bands).T)
 
 
-def _stft(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:
+def stft(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """[frames * hop_length] to [frames, n_fft // 2 + 1], framed as log_mel frames."""
     frames = frame(pad(samples, cfg), cfg)[: len(samples) // cfg.hop_length]
     return np.fft.rfft(frames * window(cfg.n_fft)).astype(np.complex64, copy=False)
 
 
-def _istft(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
-    """[frames, bins] to [frames * hop_length]: the least-squares inverse of _stft; bins not given are zero."""
+def istft(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """[frames, bins] to [frames * hop_length]: the least-squares inverse of `stft`; bins not given are zero."""
     frames = np.fft.irfft(spectrum, n=cfg.n_fft).astype(np.float32, copy=False)
     frames *= window(cfg.n_fft)
     return _overlap_add(frames, cfg) / _window_power(cfg, len(frames))

@@ -9,8 +9,12 @@ MAX_GAIN_DB = 30.0  # a nearly silent sound is not blown up into its own noise
 
 def normalize_peak(x: np.ndarray, peak_db: float = -1.0) -> np.ndarray:
     """Scale so that the largest sample lies at peak_db dBFS, amplifying by 30 dB at most; silence stays silence."""
-    gain = _gain_to(x, peak_db)
-    return _scaled(x, min(gain, 10 ** (MAX_GAIN_DB / 20)))
+    return _scaled(x, peak_gain(x, peak_db))
+
+
+def peak_gain(x: np.ndarray, peak_db: float = -1.0) -> float:
+    """The factor by which `normalize_peak` scales."""
+    return min(_gain_to(x, peak_db), 10 ** (MAX_GAIN_DB / 20))
 
 
 def limit_peak(x: np.ndarray, peak_db: float = -1.0) -> np.ndarray:

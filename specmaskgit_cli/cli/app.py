@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
-from . import convert, generate, models, train
+from . import continuation, convert, evaluate, extend, generate, inpaint, loop, models, train, vary
 
 
 class _Group(TyperGroup):
@@ -50,6 +50,12 @@ def smg(
 
 
 app.command()(generate.generate)
+app.command()(inpaint.inpaint)
+app.command()(extend.extend)
+app.command("continue")(continuation.continuation)
+app.command()(vary.vary)
+app.command()(loop.loop)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
+app.add_typer(evaluate.app, name="evaluate")

@@ -21,17 +21,18 @@ class DecodeSettings:
     """How to decode. The defaults are the paper's where it names one."""
 
     steps: int = 16
-    guidance: float = 3.0  # reached at the last step; 0 turns the unconditional pass off
+    guidance: float = 5.0  # reached at the last step; 0 turns the unconditional pass off
     temperature: float = 1.0
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step
     order: str = "confidence"  # or "halton", "random"
+    detail: float = 0.6  # temperature of the deeper levels, as a share of the first level's
 
     def __post_init__(self):
         if self.order not in sampling.ORDERS:
             raise ValueError(f"order is {self.order!r}, expected one of {', '.join(sampling.ORDERS)}")
-        if self.steps < 1 or not self.temperature > 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"steps below 1, temperature not above 0, or top_p outside (0, 1]: {self}")
+        if self.steps < 1 or not self.temperature > 0 or not self.detail > 0 or not 0 < self.top_p <= 1:
+            raise ValueError(f"steps below 1, temperature or detail not above 0, or top_p outside (0, 1]: {self}")
 
 
 class Predictor(Protocol):
@@ -143,7 +144,8 @@ class _GuidedHead:
         logits = self._logits(owner, where, known, level)
         shares = np.bincount(owner, minlength=len(self.rngs))
         noise = [sampling.draw_noise(rng, share, logits.shape[1]) for rng, share in zip(self.rngs, shares, strict=True)]
-        return sampling.sample(logits, np.concatenate(noise), self.settings.temperature, self.settings.top_p)
+        temperature = self.settings.temperature * (self.settings.detail if level else 1.0)
+        return sampling.sample(logits, np.concatenate(noise), temperature, self.settings.top_p)
 
     def _logits(self, owner, where, known, level):
         guided = np.flatnonzero(self.scales[owner])

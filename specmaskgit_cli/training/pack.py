@@ -140,7 +140,7 @@ def _write_known_sounds(folder: Path, config: CheckpointConfig, clips) -> None:
     labels = [label for label, _ in counts.most_common()]
     means = []
     for label in labels:
-        wordings = [w for caption, _ in captions[label].most_common(3) for w in paraphrases(caption, label)]
+        wordings = [w for caption, _ in captions[label].most_common(3) for w in paraphrases(caption, label, 6)]
         mean = encoder(wordings).mean(0)
         means.append(mean / np.linalg.norm(mean))
     names = [label.replace("_", " ") for label in labels]

@@ -1,0 +1,171 @@
+"""What the commands that make sounds have in common: their options, the checks of their targets and their report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SmgError, UsageError
+from .progress import progress_bar
+
+Input = Annotated[str, typer.Argument(metavar="IN", help="Sound file to edit; it is only read.", show_default=False)]
+Output = Annotated[
+    str, typer.Option("--output", "-o", help="File to write: .wav, .flac, .ogg, .opus, .mp3; - is standard output.")
+]
+Prompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="What the new part should be; by default what fits the sound.")
+]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same sound; drawn if not given.")]
+Num = Annotated[int, typer.Option("--num", "-n", help="Sounds to make, with seeds counting up.")]
+Steps = Annotated[int, typer.Option(help="Decoding steps.")]
+Guidance = Annotated[float, typer.Option(help="How closely to follow the prompt; 0 is fastest.")]
+Temperature = Annotated[float, typer.Option(help="Variety of the sampling.")]
+TopP = Annotated[float, typer.Option(help="Share of the probability to sample from.")]
+Order = Annotated[str, typer.Option(help="Decoding order: confidence, halton or random.")]
+Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What not to hear.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="default, a directory, or owner/name on the Hub.")]
+Vocoder = Annotated[str | None, typer.Option(metavar="NAME", help="griffin-lim, or a model whose vocoder to use.")]
+Backend = Annotated[str, typer.Option(help="auto, onnx or torch.")]
+Device = Annotated[str, typer.Option(help="Where torch runs, such as cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all that are available if not given.")]
+Image = Annotated[str | None, typer.Option(metavar="FILE", help="Also draw the spectrogram as PNG.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+
+
+def make_sounds(
+    options,
+    output: str,
+    *,
+    model: str | None,
+    vocoder: str | None,
+    backend: str,
+    device: str,
+    threads: int | None,
+    image: str | None,
+    as_json: bool,
+    quiet: bool,
+    label: str,
+    nothing: str = "",
+) -> None:
+    """Run a task from its options to its files and its report.
+
+    Args:
+        options: a SamplingOptions; its type says which task it is.
+        label: of the progress bar.
+        nothing: what to say where the task finds nothing to do.
+
+    Raises:
+        SmgError: a file that cannot be written or would replace one that is read, or what the task itself raises.
+    """
+    from ..options import EditOptions
+
+    started = time.perf_counter()
+    if as_json and output == "-":
+        raise UsageError("--json and -o - both need standard output; give the sound a file name")
+    files = numbered(output, options.num)
+    images = numbered(image, options.num) if image else [None] * options.num
+    edits = isinstance(options, EditOptions)
+    read = {"input sound": options.input} if edits else {"--like sound": options.like}
+    _check_targets(files, images, read)
+
+    from ..pipeline import load
+
+    pipe = load(model, backend, device, threads, vocoder)
+    loaded = time.perf_counter()
+    with progress_bar(label, quiet) as progress:
+        sounds = (pipe.edit_many if edits else pipe.generate_many)(options, progress)
+    # An edit may find nothing to do, and then writes nothing.
+    made = list(zip(sounds, files, images, strict=False))
+    for sound, file, picture in made:
+        sound.save(file, image=picture)
+
+    for warning in dict.fromkeys(warning for sound in sounds for warning in sound.warnings):
+        if not quiet:
+            print("smg: warning:", warning, file=sys.stderr)
+    if not sounds and not quiet:
+        print(f"smg: {nothing}", file=sys.stderr)
+    reports = [_report(*result) for result in made]
+    if as_json:
+        checkpoint = pipe.checkpoint
+        document = {
+            "model": checkpoint.config.name,
+            "model_hash": checkpoint.hash,
+            "backend": pipe.runtime.backend,
+            "load_seconds": round(loaded - started, 3),
+            "total_seconds": round(time.perf_counter() - started, 3),
+            "sounds": reports,
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    elif not quiet:
+        for report in reports:
+            print(_line(report), file=sys.stderr if output == "-" else sys.stdout)
+
+
+def numbered(name: str, num: int) -> list[str]:
+    """File names for `num` results: `name` itself for one, else out.wav -> out-1.wav, out-2.wav...
+
+    Raises:
+        UsageError: several results cannot share standard output.
+    """
+    if num == 1:
+        return [name]
+    if name == "-":
+        raise UsageError(f"-o - holds one sound, not {num}; give a file name")
+    path = Path(name)
+    return [str(path.with_name(f"{path.stem}-{index}{path.suffix}")) for index in range(1, num + 1)]
+
+
+def _check_targets(files: Sequence[str], images: Sequence[str | None], read: dict[str, str | None]) -> None:
+    """Refuse before any work what could not be written, or would replace what is still needed."""
+    from ..audio.files import check_output, check_writable
+
+    pictures = [name for name in images if name]
+    for name in files:
+        check_output(name)
+    for name in pictures:
+        if Path(name).suffix.lower() != ".png":
+            raise UsageError(f"--image is {name!r}; end the name in .png")
+        check_writable(name)
+    for name in [*files, *pictures]:
+        for what, path in read.items():
+            if path and name != "-" and _same(name, path):
+                raise SmgError(f"{name} is the {what} itself; choose another output")
+
+
+def _same(name: str, path: str) -> bool:
+    if Path(name).exists() and Path(path).exists():
+        return Path(name).samefile(path)
+    return Path(name).resolve() == Path(path).resolve()
+
+
+def _report(sound, file: str, picture: str | None) -> dict:
+    options = sound.options.to_dict()
+    del options["num"]
+    seconds = len(sound.samples) / sound.rate
+    return options | {
+        "file": file,
+        "image": picture,
+        "seconds": round(seconds, 6),
+        "sample_rate": sound.rate,
+        "seed": sound.seed,
+        "score": None if sound.score is None else round(float(sound.score), 4),
+        "seconds_taken": round(sound.seconds_taken, 3),
+        "real_time_factor": round(sound.seconds_taken / seconds, 4),
+        "warnings": list(sound.warnings),
+    }
+
+
+def _line(report: dict) -> str:
+    speed = 1 / max(report["real_time_factor"], 1e-4)
+    score = "" if report["score"] is None else f"  score {report['score']:.3f}"
+    return (
+        f"{report['file']}  {report['seconds']:.2f} s  seed {report['seed']}  "
+        f"{report['seconds_taken']:.2f} s ({speed:.3g}x real time){score}"
+    )

@@ -1,0 +1,47 @@
+"""`smg continue`: a sound goes on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import ContinueOptions
+from . import common
+
+
+def continuation(
+    input: common.Input,
+    output: common.Output,
+    seconds: Annotated[float, typer.Option("--seconds", "-s", help="Length of the new part.")] = 5.0,
+    before: Annotated[bool, typer.Option("--before", help="Lead up to the beginning instead.")] = False,
+    prompt: common.Prompt = None,
+    negative: common.Negative = None,
+    seed: common.Seed = None,
+    num: common.Num = 1,
+    steps: common.Steps = 16,
+    guidance: common.Guidance = 3.0,
+    temperature: common.Temperature = 1.0,
+    top_p: common.TopP = 1.0,
+    order: common.Order = "confidence",
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    image: common.Image = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Let a sound go on after its end, or begin earlier; the sound itself stays as it is.
+
+    Example: smg continue rain.wav --seconds 20 -o longer.wav
+    """
+    options = ContinueOptions(
+        input, seconds, before, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        guidance=guidance, temperature=temperature, top_p=top_p, order=order,
+    )  # fmt: skip
+    common.make_sounds(
+        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
+        as_json=as_json, quiet=quiet, label="continuing",
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""`smg inpaint`: parts of a sound made anew."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ..options import Box, InpaintOptions
+from . import common
+
+
+def inpaint(
+    input: common.Input,
+    output: common.Output,
+    start: Annotated[float | None, typer.Option(help="Where the part begins, in seconds.")] = None,
+    end: Annotated[float | None, typer.Option(help="Where it ends, in seconds.")] = None,
+    low: Annotated[float | None, typer.Option(help="Its lowest frequency in Hz; all if not given.")] = None,
+    high: Annotated[float | None, typer.Option(help="Its highest frequency in Hz; all if not given.")] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="START:END[:LOW:HIGH]", help="A part in one word. Repeatable.")
+    ] = None,
+    prompt: common.Prompt = None,
+    negative: common.Negative = None,
+    seed: common.Seed = None,
+    num: common.Num = 1,
+    steps: common.Steps = 16,
+    guidance: common.Guidance = 3.0,
+    temperature: common.Temperature = 1.0,
+    top_p: common.TopP = 1.0,
+    order: common.Order = "confidence",
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    image: common.Image = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make a span of time, a band of frequencies, or a box of both anew; the rest stays as it is.
+
+    Example: smg inpaint in.wav --start 1.2 --end 1.6 -o out.wav
+    """
+    boxes = [_box(text) for text in box or []]
+    if start is not None or end is not None:
+        if start is None or end is None:
+            raise UsageError("--start and --end belong together; give both")
+        boxes.insert(0, Box(start, end, low, high))
+    elif low is not None or high is not None:
+        raise UsageError("--low and --high need --start and --end; give the span of time too")
+    options = InpaintOptions(
+        input, tuple(boxes), prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        guidance=guidance, temperature=temperature, top_p=top_p, order=order,
+    )  # fmt: skip
+    common.make_sounds(
+        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
+        as_json=as_json, quiet=quiet, label="inpainting",
+    )  # fmt: skip
+
+
+def _box(text: str) -> Box:
+    try:
+        numbers = [float(part) if part else None for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4) or None in numbers[:2]:
+        raise UsageError(f"--box is {text!r}; write START:END or START:END:LOW:HIGH in seconds and Hz")
+    return Box(*numbers)

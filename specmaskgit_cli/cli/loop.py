@@ -1,0 +1,46 @@
+"""`smg loop`: a sound whose end runs into its beginning."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import LoopOptions
+from . import common
+
+
+def loop(
+    input: common.Input,
+    output: common.Output,
+    join: Annotated[float, typer.Option(help="Seconds before the end to make anew.")] = 1.0,
+    prompt: common.Prompt = None,
+    negative: common.Negative = None,
+    seed: common.Seed = None,
+    num: common.Num = 1,
+    steps: common.Steps = 16,
+    guidance: common.Guidance = 3.0,
+    temperature: common.Temperature = 1.0,
+    top_p: common.TopP = 1.0,
+    order: common.Order = "confidence",
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    image: common.Image = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make a seamless loop of a sound, as long as it was.
+
+    Example: smg loop wind.wav -o loop.wav
+    """
+    options = LoopOptions(
+        input, join, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        guidance=guidance, temperature=temperature, top_p=top_p, order=order,
+    )  # fmt: skip
+    common.make_sounds(
+        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
+        as_json=as_json, quiet=quiet, label="looping",
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""`smg vary`: siblings of a sound."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import VaryOptions
+from . import common
+
+
+def vary(
+    input: common.Input,
+    output: common.Output,
+    amount: Annotated[float, typer.Option("--amount", "-a", help="0 is the sound itself, vocoded; 1 is new.")] = 0.5,
+    prompt: common.Prompt = None,
+    negative: common.Negative = None,
+    seed: common.Seed = None,
+    num: common.Num = 1,
+    steps: common.Steps = 16,
+    guidance: common.Guidance = 3.0,
+    temperature: common.Temperature = 1.0,
+    top_p: common.TopP = 1.0,
+    order: common.Order = "confidence",
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    image: common.Image = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make siblings of a sound, such as ten footsteps from one.
+
+    Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
+    """
+    options = VaryOptions(
+        input, amount, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        guidance=guidance, temperature=temperature, top_p=top_p, order=order,
+    )  # fmt: skip
+    common.make_sounds(
+        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
+        as_json=as_json, quiet=quiet, label="varying",
+    )  # fmt: skip

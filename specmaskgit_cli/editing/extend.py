@@ -1,0 +1,95 @@
+"""Bandwidth extension: the rows of tokens above a sound's cut-off made anew, its own band kept as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..audio.files import resample
+from ..audio.mel import log_mel
+from ..errors import UsageError
+from ..options import ExtendOptions
+from ..pipeline import CONTEXT_COLUMNS
+from .cutoff import find_cutoff
+from .regenerate import Request, fresh_cells, regenerate
+from .result import Edited
+from .source import Source, band, excerpt
+
+FLANK = 1.1  # of `band`: its upper end is this much above its lower
+ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
+
+
+def extend(request: Request, source: Source, options: ExtendOptions) -> Edited | None:
+    """The sound with new high frequencies added, at its own rate or the models' if that is higher.
+
+    Below the cut-off the samples of the input stay (low-frequency replacement); the new part comes in over the tenth
+    of the cut-off's frequency below it. Long sounds are made in windows, each of which continues the one before.
+
+    Returns:
+        None where nothing is missing below the highest frequency the model reaches.
+
+    Raises:
+        UsageError: the sound is silent, or the cut-off above what can be filled.
+    """
+    config = request.pipe.config
+    top = config.mel.f_max
+    if not source.samples.any():
+        raise UsageError(f"{source.name} is silent; name a file with sound in it")
+    cutoff = options.cutoff or find_cutoff(source.samples, source.rate)
+    if options.cutoff and cutoff >= min(top, source.rate / 2):
+        limit = "half the sample rate" if source.rate / 2 < top else "the highest the model reaches"
+        raise UsageError(f"cutoff is {cutoff:g} Hz, above {min(top, source.rate / 2):g} Hz, {limit}; use a lower one")
+    if cutoff is None or cutoff > 0.95 * top:
+        return None
+    rate = max(source.rate, config.mel.sample_rate)
+    samples = resample(source.samples, source.rate, rate)
+    samples = samples.copy() if samples is source.samples else samples
+    column = config.column_samples * rate / config.mel.sample_rate
+    window, overlap = int(config.generator.max_columns * column), int(CONTEXT_COLUMNS * column)
+    starts = list(range(0, max(1, len(samples) - overlap), window - overlap))
+    original = samples[:0]  # of the overlap, before anything was added to it
+    for index, start in enumerate(starts):
+        part = samples[start : start + window]
+        done = len(original)
+        low = np.concatenate([original, part[done:]])
+        original = low[window - overlap :]
+        part[:], mel = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff)
+    return Edited(samples, rate, mel, (f"the sound ends at {cutoff:.0f} Hz; made anew from there to {top:g} Hz",))
+
+
+def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, np.ndarray]:
+    """`part` [m, channels], of which `done` samples are extended already, extended throughout; and its mel.
+
+    `low` is the same without what was added.
+    """
+    config = request.pipe.config
+    if not part.any():
+        return part, log_mel(np.zeros(config.column_samples), config.mel)
+    heard = excerpt(part, rate, config)
+    cfg = config.mel
+    fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
+    begin = heard.place(done)
+    fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff, None, cfg)
+    free = np.arange(len(heard.wave)) >= begin
+    made = regenerate(request, heard.wave, fresh, free)
+    # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
+    mono = heard.mono(made, len(part))[:, None]
+    shares = _shares(band(low, rate, cutoff / 2, cutoff), heard.mix, rate)
+    change = band(mono * shares - low, rate, cutoff / FLANK, None)
+    # What was extended in the window before stays, and runs into the new over the end of the overlap.
+    rise = np.clip((np.arange(len(part)) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(len(part))
+    rise = rise.astype(np.float32)[:, None]
+    return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg)
+
+
+def _shares(low: np.ndarray, mix: np.ndarray, rate: int) -> np.ndarray:
+    """Level of each channel relative to the mono sum, followed over time: float32 [n, channels]."""
+    hop = max(1, round(ENVELOPE_SECONDS * rate))
+    count = -(-len(low) // hop)
+    blocks = np.pad(low, ((0, count * hop - len(low)), (0, 0))).reshape(count, hop, -1)
+    each = np.sqrt(np.mean(np.square(blocks), axis=1, dtype=np.float64))
+    mono = np.sqrt(np.mean(np.square(blocks @ mix), axis=1, dtype=np.float64))[:, None]
+    # Where all is silent the channels are alike; where they cancel each other the sum says nothing of them.
+    floor = 1e-4 * each.max() + 1e-9
+    ratio = (each + floor) / (np.maximum(mono, 0.25 * each.mean(axis=1, keepdims=True)) + floor)
+    centres, places = (np.arange(count) + 0.5) * hop, np.arange(len(low))
+    return np.stack([np.interp(places, centres, share) for share in ratio.T], axis=1).astype(np.float32)

@@ -1,0 +1,113 @@
+"""Boxes of time and frequency made anew; everything outside them stays the sound's own samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..audio.mel import log_mel
+from ..errors import UsageError
+from ..options import Box, InpaintOptions
+from ..pipeline import CONTEXT_COLUMNS
+from .regenerate import Request, fresh_cells, regenerate
+from .result import Edited
+from .source import Source, band, excerpt, plateau
+
+
+@dataclass(frozen=True)
+class Span:
+    """A box in samples of the sound it lies in."""
+
+    start: int
+    stop: int
+    low: float | None = None
+    high: float | None = None
+
+
+def inpaint(request: Request, source: Source, options: InpaintOptions) -> Edited:
+    """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
+    samples, mel = source.samples.copy(), None
+    groups = neighbourhoods(request.pipe.config, source, options.boxes)
+    for index, (start, stop, spans) in enumerate(groups):
+        samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
+    return Edited(samples, source.rate, mel, _notes(request, source, options.boxes))
+
+
+def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
+    """Make the spans of samples [m, channels] anew; returns them with the spans replaced, and the mel [n_mels, frames].
+
+    Outside the spans the samples are returned as they are. Those inside blend in over 30 ms at the span's ends.
+
+    Raises:
+        UsageError: there is neither a prompt nor a sound beside the spans to go by.
+    """
+    config = request.pipe.config
+    whole = [span for span in spans if span.low in (None, 0) and span.high is None]
+    stays = np.ones(len(samples), bool)
+    for span in whole:
+        stays[span.start : span.stop] = False
+    if request.condition is None and not np.any(samples[stays]):
+        raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
+    heard = excerpt(samples, rate, config, stays)
+    cfg = config.mel
+    fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
+    free = np.zeros(len(heard.wave), bool)
+    for span in spans:
+        start, stop = heard.place(span.start), max(heard.place(span.stop), heard.place(span.start) + 1)
+        fresh |= fresh_cells(fresh.shape, start, stop, span.low, span.high, cfg)
+        free[start:stop] = True
+    made = regenerate(request, heard.wave, fresh, free)
+    new = heard.back(made)
+    # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
+    changed = samples + new - heard.back(heard.wave)
+    result = samples.copy()
+    for span in sorted(spans, key=whole.__contains__):
+        inside = slice(span.start, span.stop)
+        change = new - result if span in whole else band(changed - result, rate, span.low, span.high)
+        result[inside] += (plateau(len(samples), span.start, span.stop, rate)[:, None] * change)[inside]
+    return result, log_mel(made, cfg)
+
+
+def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple[int, int, list[Span]]]:
+    """(start, stop, spans relative to start) in samples: boxes near each other together.
+
+    Raises:
+        UsageError: a box outside the sound, or above its highest frequency.
+    """
+    column = config.column_samples * source.rate / config.mel.sample_rate
+    window, margin = config.generator.max_columns * column, CONTEXT_COLUMNS * column
+    total, spans = len(source.samples), []
+    for box in boxes:
+        if box.end > source.seconds + 0.5 / source.rate:
+            raise UsageError(f"the span from {box.start:g} to {box.end:g} s is outside {source.name}, "
+                             f"which lasts {source.seconds:.6g} s")  # fmt: skip
+        top = min(config.mel.f_max, source.rate / 2)
+        if (box.low or 0) >= top:
+            raise UsageError(f"the band from {box.low:g} Hz is above {top:g} Hz, the highest that can be made here")
+        span = Span(round(box.start * source.rate), min(total, round(box.end * source.rate)), box.low or None, box.high)
+        if span.stop - span.start < 8:
+            raise UsageError(f"the span from {box.start:g} to {box.end:g} s is too short; make it longer")
+        spans.append(span)
+    groups: list[list[Span]] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if groups and span.start - margin < max(other.stop for other in groups[-1]) + margin:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    placed = []
+    for group in groups:
+        first, last = group[0].start, max(span.stop for span in group)
+        around = max(margin, (window - (last - first)) / 2)
+        start, stop = max(0, int(first - around)), min(total, int(last + around))
+        # Exactly one window where that is enough, as a column more would take a second one.
+        stop = min(stop, max(start + int(window), int(last + margin)))
+        placed.append((start, stop, [Span(s.start - start, s.stop - start, s.low, s.high) for s in group]))
+    return placed
+
+
+def _notes(request: Request, source: Source, boxes: tuple[Box, ...]) -> tuple[str, ...]:
+    top = request.pipe.config.mel.f_max
+    if source.rate / 2 > 1.1 * top and any(box.high is None or box.high > top for box in boxes):
+        return (f"the model reaches {top:g} Hz; above that the box stays empty",)
+    return ()

@@ -1,0 +1,190 @@
+"""The one primitive of all edits: make some cells of a spectrogram anew, to fit the rest and to join it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..audio.griffin_lim import Known
+from ..audio.mel import log_mel, mel_filterbank
+from ..config import MelConfig
+from ..decoding import DecodeSettings
+from ..options import SamplingOptions
+from ..render import mel_to_waveform, tokens_to_mel
+
+if TYPE_CHECKING:
+    from ..pipeline import Pipeline, Progress
+
+BLUR_FRAMES = 12.0  # standard deviations of the weights by which known cells correct the level of new ones
+BLUR_BANDS = 3.0
+MAX_CORRECTION = 2.0  # nats
+SETTLE_FRAMES = 20
+MAX_RISE = 0.35  # nats, up to a sound that follows
+TILT = 0.06  # nats a band by which the guess at a missing high end falls
+
+
+@dataclass
+class Request:
+    """How the new cells of one sound are drawn: `condition` and `negative` are float32 [1, D]."""
+
+    pipe: Pipeline
+    settings: DecodeSettings
+    rng: np.random.Generator
+    condition: np.ndarray | None = None  # None: the embedding of what stays
+    negative: np.ndarray | None = None
+    progress: Progress | None = None
+
+    @classmethod
+    def of(cls, pipe: Pipeline, options: SamplingOptions, seed: int, progress: Progress | None = None) -> Request:
+        """As the options of a task say."""
+        settings = DecodeSettings(
+            options.steps, options.guidance, options.temperature, options.top_p, order=options.order
+        )
+        embed = pipe.runtime.embed_text
+        return cls(
+            pipe,
+            settings,
+            np.random.default_rng(seed),
+            embed([options.prompt]) if options.prompt else None,
+            embed([options.negative]) if options.negative else None,
+            progress,
+        )
+
+    def part(self, index: int, count: int) -> Request:
+        """The same for step `index` of `count`, whose progress is that share of the whole; the generator is shared."""
+        inner = self.progress and (lambda done, total: self.progress(index * total + done, count * total))
+        return replace(self, progress=inner)
+
+
+def fresh_cells(shape: tuple[int, int], start: int, stop: int, low: float | None, high: float | None, cfg: MelConfig):
+    """The cells, bool [n_mels, frames], that samples start to stop and frequencies low to high (Hz) have a part in."""
+    fresh = np.zeros(shape, bool)
+    margin = (cfg.n_fft - cfg.hop_length) // 2  # of a frame's window on both sides of its own samples
+    frames = slice(
+        max(0, -(-(start - margin - cfg.hop_length + 1) // cfg.hop_length)), -(-(stop + margin) // cfg.hop_length)
+    )
+    hz = np.arange(cfg.n_fft // 2 + 1) * cfg.sample_rate / cfg.n_fft
+    inside = (hz >= (low or 0)) & (hz <= (np.inf if high is None else high))
+    covered = mel_filterbank(cfg)[:, inside].any(axis=1)
+    if low is None:
+        covered[: int(np.argmax(covered))] = True  # bands too narrow to hold a bin
+    fresh[covered, frames] = True
+    return fresh
+
+
+def regenerate(request: Request, wave: np.ndarray, fresh: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Make cells of a sound's spectrogram anew.
+
+    The known cells are tokenised, those that are fresh decoded by the masked core in the light of the known ones;
+    level and tilt of the new cells are corrected by what the tokenizer does to the known ones near them; and the
+    waveform is found in phase with the known part, so that it can be spliced in.
+
+    Args:
+        wave: float32 [n] at the model's rate and level; n a multiple of the samples of a token column.
+        fresh: bool [n_mels, n / hop_length], see `fresh_cells`.
+        free: bool [n], the samples that may change.
+
+    Returns:
+        float32 [n], equal to `wave` where not free.
+    """
+    cfg = request.pipe.config.mel
+    mel = regenerate_mel(request, log_mel(wave, cfg), fresh)
+    return mel_to_waveform(request.pipe.runtime, mel, request.rng, Known(wave, fresh, free))
+
+
+def regenerate_mel(request: Request, mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Natural-log mel [n_mels, frames] with its fresh cells drawn anew; frames a multiple of the patch."""
+    if not fresh.any():
+        return mel
+    pipe, known = request.pipe, ~fresh
+    patch = pipe.config.tokenizer.patch
+    rows, columns = mel.shape[0] // patch, mel.shape[1] // patch
+    # A patch with any fresh cell is drawn as a whole.
+    mask = fresh.reshape(rows, patch, columns, patch).any(axis=(1, 3))
+    made = guess(mel, fresh)
+    condition = request.condition
+    if condition is None:
+        heard = known.any(axis=0) if not known.any(axis=0).all() else slice(None)
+        condition = pipe.runtime.embed_audio(_at_least(made[:, heard] if known.any() else made, patch)[None])
+    tokens = pipe.runtime.encode(made[None])[0]
+    tokens = pipe.fill(
+        tokens, mask, condition, request.negative, request.settings, request.rng, pipe.count(request.progress, columns)
+    )
+    drawn = tokens_to_mel(pipe.runtime, tokens, request.rng)
+    return settle(np.where(fresh, drawn + correction(mel - drawn, known), mel), fresh)
+
+
+def correction(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What to add to drawn cells so that they meet the known ones: the mean of original minus drawn over the known
+    cells around, weighted by a Gaussian of their distance; float32 [n_mels, frames], clipped to 2 nats."""
+    weight = _blur(known.astype(np.float64))
+    total = _blur(np.where(known, np.clip(difference, -MAX_CORRECTION, MAX_CORRECTION), 0.0))
+    # Far from all that is known the weights vanish, and the correction with them.
+    return (total / (weight + 1e-6)).astype(np.float32)
+
+
+def settle(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Take steps in level out of the borders of spans that are fresh in all bands.
+
+    After known sound, the new is raised or lowered to go on as loud as it was; before known sound it is lowered, but
+    hardly raised, as sounds begin suddenly and end slowly. The change dies away within half a second.
+    """
+    new = fresh.all(axis=0)
+    level = 0.5 * np.log(np.exp(2.0 * mel).sum(axis=0))
+    change = np.zeros(len(level), np.float32)
+    edges = np.flatnonzero(np.diff(new.astype(np.int8)))
+    for edge in edges:
+        forward = bool(new[edge + 1])
+        inside = np.arange(edge + 1, len(level)) if forward else np.arange(edge, -1, -1)
+        inside = inside[: int(np.argmin(new[inside])) or len(inside)]
+        outside = np.arange(edge, -1, -1) if forward else np.arange(edge + 1, len(level))
+        outside = outside[: int(np.argmax(new[outside])) or len(outside)][:SETTLE_FRAMES]
+        step = _mean_level(level[outside]) - _mean_level(level[inside[:SETTLE_FRAMES]])
+        step = np.clip(step, -MAX_CORRECTION, MAX_CORRECTION if forward else MAX_RISE)
+        change[inside] += step * np.exp(-np.arange(len(inside)) / (2 * SETTLE_FRAMES))
+    return mel + np.where(fresh & new, change, 0)
+
+
+def guess(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Fill fresh cells smoothly: each band in time between the known frames, bands never known by those below.
+
+    The tokenizer sees patches in context: next to silence, the known patches would read as sounds that end there.
+    """
+    filled = np.array(mel, np.float32)
+    frames = np.arange(mel.shape[1])
+    missing = []
+    for band, (values, new) in enumerate(zip(filled, fresh, strict=True)):
+        if new.all():
+            missing.append(band)
+        elif new.any():
+            values[new] = np.interp(frames[new], frames[~new], values[~new])
+    present = [band for band in range(len(mel)) if band not in missing]
+    if not present:
+        return filled
+    for band in missing:
+        nearest = min(present, key=lambda other: abs(other - band))
+        around = [other for other in present if abs(other - nearest) < 4]
+        filled[band] = filled[around].mean(axis=0) - TILT * max(0, band - nearest)
+    return filled
+
+
+def _mean_level(level: np.ndarray) -> float:
+    return float(0.5 * np.log(np.mean(np.exp(2.0 * level))))
+
+
+def _blur(values: np.ndarray) -> np.ndarray:
+    for axis, deviation in enumerate((BLUR_BANDS, BLUR_FRAMES)):
+        values = np.apply_along_axis(_smooth, axis, values, deviation)
+    return values
+
+
+def _smooth(line: np.ndarray, deviation: float) -> np.ndarray:
+    size = 2 * int(4 * deviation) + 1
+    kernel = np.exp(-0.5 * ((np.arange(size) - size // 2) / deviation) ** 2)
+    return np.convolve(line, kernel / kernel.sum(), mode="full")[size // 2 : size // 2 + len(line)]
+
+
+def _at_least(mel: np.ndarray, frames: int) -> np.ndarray:
+    return np.pad(mel, ((0, 0), (0, max(0, frames - mel.shape[1]))), mode="edge")

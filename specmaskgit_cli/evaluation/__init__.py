@@ -1,0 +1,1 @@
+"""Measurements of a model, each a command that anyone can run again."""

@@ -1,0 +1,123 @@
+"""The editing commands: what they write, and that bad input is one clear line and no file."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from specmaskgit_cli.cli import _run
+
+COMMANDS = {
+    "inpaint": ["--start", "0.2", "--end", "0.4"],
+    "extend": [],
+    "continue": ["--seconds", "0.5"],
+    "vary": ["--amount", "0.5"],
+    "loop": [],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, trained):
+    """An empty directory with a sound, whose model is the tiny one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMG_MODEL", str(trained[1]))
+    samples = np.random.default_rng(0).standard_normal((8000, 2)) * 0.1
+    soundfile.write("in.wav", samples, 8000)
+    return tmp_path
+
+
+def run(command, *more):
+    return _run([command, *more, "--steps", "2", "--threads", "1"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_writes_its_file(folder, capsys, command):
+    before = (folder / "in.wav").read_bytes()
+    assert run(command, "in.wav", *COMMANDS[command], "-o", "out.wav", "--json", "--seed", "3", "--image", "x.png") == 0
+    (sound,) = json.loads(capsys.readouterr().out)["sounds"]
+    info = soundfile.info("out.wav")
+    assert sound["file"] == "out.wav" and sound["input"] == "in.wav" and sound["seed"] == 3
+    assert info.samplerate == (22050 if command == "extend" else 8000) and info.channels == 2
+    assert info.duration == pytest.approx(1.5 if command == "continue" else 1.0, abs=1e-4)
+    assert (folder / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "in.wav").read_bytes() == before
+
+
+def test_extend_names_its_output_and_says_when_there_is_nothing_to_do(folder, capsys):
+    assert run("extend", "in.wav") == 0
+    assert "ends at 3" in capsys.readouterr().err and (folder / "in.extended.wav").exists()
+    soundfile.write("full.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
+    assert run("extend", "full.wav") == 0
+    assert "nothing was written" in capsys.readouterr().err and not (folder / "full.extended.wav").exists()
+
+
+def test_variations_are_numbered(folder):
+    assert run("vary", "in.wav", "-n", "2", "-o", "v.wav", "-q") == 0
+    assert (folder / "v-1.wav").read_bytes() != (folder / "v-2.wav").read_bytes()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", ["absent", "empty", "text", "truncated", "nan", "one", "silent", "itself"])
+def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
+    good = (folder / "in.wav").read_bytes()
+    if kind == "empty":
+        (folder / "bad.wav").write_bytes(b"")
+    elif kind == "text":
+        (folder / "bad.wav").write_text("this is no sound")
+    elif kind == "truncated":
+        (folder / "bad.wav").write_bytes(good[:30])
+    elif kind == "nan":
+        soundfile.write("bad.wav", np.full(8000, np.nan, np.float32), 8000, subtype="FLOAT")
+    elif kind == "one":
+        soundfile.write("bad.wav", np.ones(1), 8000)
+    elif kind == "silent":
+        soundfile.write("bad.wav", np.zeros(8000), 8000)
+    (folder / "link.wav").symlink_to("in.wav")
+    names = ("in.wav", "link.wav") if kind == "itself" else ("bad.wav", "out.wav")
+    assert run(command, names[0], *COMMANDS[command], "-o", names[1]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("smg: error: ") and "bug" not in line and ("wav" in line or "prompt" in line)
+    assert not (folder / "out.wav").exists() and (folder / "in.wav").read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inpaint", "--start", "0.5", "--end", "2"], "which lasts 1 s"),
+        (["inpaint", "--start", "0.5", "--end", "0.2"], "ends before it begins"),
+        (["inpaint", "--start", "-1", "--end", "0.2"], "start is -1"),
+        (["inpaint", "--start", "nan", "--end", "0.2"], "start is nan"),
+        (["inpaint", "--start", "0.5"], "belong together"),
+        (["inpaint"], "nothing to inpaint"),
+        (["inpaint", "--low", "500"], "--start and --end"),
+        (["inpaint", "--box", "0.1:0.3:9000:12000"], "above 4000 Hz"),
+        (["inpaint", "--box", "0.1:0.3:2000:1000"], "ends before it begins"),
+        (["inpaint", "--box", "a:b"], "--box is 'a:b'"),
+        (["inpaint", "--box", "0.1"], "--box is '0.1'"),
+        (["inpaint", "--start", "0", "--end", "1"], "say with a prompt"),
+        (["extend", "--cutoff", "5000"], "above 4000 Hz"),
+        (["extend", "--cutoff", "0"], "cutoff is 0"),
+        (["continue", "--seconds", "0"], "seconds is 0"),
+        (["continue", "--seconds", "1e9"], "seconds is"),
+        (["vary", "--amount", "1.5"], "amount is 1.5"),
+        (["vary", "--prompt", " "], "prompt is empty"),
+        (["loop", "--join", "0"], "join is 0"),
+    ],
+)
+def test_bad_options_are_one_line_and_no_file(folder, capsys, arguments, words):
+    command, *options = arguments
+    assert run(command, "in.wav", *options, "-o", "out.wav") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("smg: error: ") and words in line
+    assert not (folder / "out.wav").exists()
+
+
+def test_evaluation_of_edits(folder, capsys):
+    for index in range(2):
+        soundfile.write(f"clip {index}.wav", np.random.default_rng(index).standard_normal(22050 * 4) * 0.1, 22050)
+    assert run("evaluate", "edits", "--data", ".", "--clips", "2", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"]["count"] == 2 and report["inpaint"]["greatest_change_outside"] == 0
+    assert report["continue"]["changed_samples"] == 0
+    assert report["extend"]["before_above"] > report["extend"]["before"] > 0
