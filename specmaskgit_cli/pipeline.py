@@ -230,10 +230,12 @@ class Pipeline:
     def windows(self, columns: int) -> list[tuple[int, int]]:
         """Column ranges, each of at most the model's size and sharing CONTEXT_COLUMNS with the one before."""
         size = self.config.generator.max_columns
-        if columns <= size:
-            return [(0, columns)]
-        ends = [*range(size, columns, size - min(CONTEXT_COLUMNS, size // 2)), columns]
-        return [(end - size, end) for end in ends]
+        context = min(CONTEXT_COLUMNS, size // 2)
+        found = [(0, min(size, columns))]
+        while found[-1][1] < columns:
+            low = found[-1][1] - context
+            found.append((low, min(low + size, columns)))
+        return found
 
     def _columns(self, options: GenerateOptions) -> int:
         samples = math.ceil(options.seconds * self.config.mel.sample_rate)

@@ -12,6 +12,7 @@ FILLED_DB = 30.0  # by which the octave below a wall may be quieter than what en
 SLOPE_DB = 25.0  # below the line through the lower band, at the highest frequency
 KNEE_DB = 3.0
 LINES_DB = 15.0  # deviation from a line of a lower band that consists of tones alone
+EMPTY_DB = 80.0  # below the loudest, where a spectrum shows no more than the leakage of a tone
 STEEPEST = -12.0  # dB an octave that passes for natural
 
 
@@ -37,13 +38,17 @@ def find_cutoff(samples: np.ndarray, rate: int) -> float | None:
         below = (grid >= grid[edge] / 2) & (grid <= grid[edge])
         # A lone whistle has nothing above it either, but nothing below it as well.
         if np.median(curve[below]) > above[edge] - FILLED_DB:
-            return float(grid[edge + np.flatnonzero(above[edge:] < above[edge] - KNEE_DB)[0]])
+            found = float(grid[edge + np.flatnonzero(above[edge:] < above[edge] - KNEE_DB)[0]])
+            if found >= LOWEST:
+                return found
     return _knee(grid, curve) or (rate / 2 * 0.97 if rate < 16000 else None)
 
 
 def _knee(grid: np.ndarray, curve: np.ndarray) -> float | None:
     octaves = np.log2(grid)
     low = (grid >= 200) & (grid <= 2000)
+    if np.median(curve[low]) < curve.max() - EMPTY_DB:
+        return None
     slope, offset = np.polyfit(octaves[low], curve[low], 1)
     if np.std(curve[low] - slope * octaves[low] - offset) > LINES_DB:
         return None

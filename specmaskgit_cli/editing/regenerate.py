@@ -129,7 +129,8 @@ def settle(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
     """Take steps in level out of the borders of spans that are fresh in all bands.
 
     After known sound, the new is raised or lowered to go on as loud as it was; before known sound it is lowered, but
-    hardly raised, as sounds begin suddenly and end slowly. The change dies away within half a second.
+    hardly raised, as sounds begin suddenly and end slowly. The change dies away within half a second, and by the other
+    border of the span, which has its own.
     """
     new = fresh.all(axis=0)
     level = 0.5 * np.log(np.exp(2.0 * mel).sum(axis=0))
@@ -143,7 +144,10 @@ def settle(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         outside = outside[: int(np.argmax(new[outside])) or len(outside)][:SETTLE_FRAMES]
         step = _mean_level(level[outside]) - _mean_level(level[inside[:SETTLE_FRAMES]])
         step = np.clip(step, -MAX_CORRECTION, MAX_CORRECTION if forward else MAX_RISE)
-        change[inside] += step * np.exp(-np.arange(len(inside)) / (2 * SETTLE_FRAMES))
+        fall = np.exp(-np.arange(len(inside)) / (2 * SETTLE_FRAMES))
+        if 0 < inside[-1] < len(level) - 1:  # known sound at the other end too: the changes cross over
+            fall *= np.linspace(1, 0, len(inside)) if len(inside) > 1 else 0.5
+        change[inside] += step * fall
     return mel + np.where(fresh & new, change, 0)
 
 
