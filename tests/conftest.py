@@ -21,7 +21,8 @@ def sound_folder(tmp_path_factory) -> Path:
         for take in (1, 2):
             t = np.arange(int(22050 * 0.6 * take)) / 22050
             wave = np.sin(2 * np.pi * frequency * t) if frequency else rng.standard_normal(len(t)) * 0.3
-            soundfile.write(folder / f"{name} {take}.wav", wave * np.exp(-2 * t), 22050)
+            decay = 12 if name == "dog bark" else 0.5
+            soundfile.write(folder / f"{name} {take}.wav", wave * np.exp(-decay * t), 22050)
     return folder
 
 

@@ -12,7 +12,7 @@ FILLED_DB = 30.0  # by which the octave below a wall may be quieter than what en
 SLOPE_DB = 25.0  # below the line through the lower band, at the highest frequency
 KNEE_DB = 3.0
 LINES_DB = 15.0  # deviation from a line of a lower band that consists of tones alone
-EMPTY_DB = 80.0  # below the loudest, where a spectrum shows no more than the leakage of a tone
+EMPTY_DB = 100.0  # below the loudest, where a spectrum shows no more than the leakage of a tone
 STEEPEST = -12.0  # dB an octave that passes for natural
 
 
