@@ -164,35 +164,6 @@ def test_unknown_models_are_one_line(monkeypatch):
         assert "\n" not in str(caught.value)
 
 
-def test_hub_failures_are_one_line(monkeypatch):
-    from huggingface_hub import errors
-
-    def fail(error):
-        def snapshot_download(*args, **options):
-            raise error
-
-        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-        with pytest.raises(SmgError) as caught:
-            registry.find("somebody/model@v1")
-        return str(caught.value)
-
-    assert "cannot be reached" in fail(errors.LocalEntryNotFoundError("offline\nlong story"))
-    assert fail(OSError("disk\nfull")) == "could not download model 'somebody/model@v1': disk"
-
-
-def test_hub_names_are_downloaded(directory, monkeypatch):
-    asked = []
-
-    def snapshot_download(repo, revision, allow_patterns):
-        asked.append((repo, revision))
-        return str(directory)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert resolve("some-body/model.v2@main").config.name == "tiny"
-    assert resolve("some-body/model.v2").directory == directory
-    assert asked == [("some-body/model.v2", "main"), ("some-body/model.v2", None)]
-
-
 def test_every_package_is_installed():
     root = Path(__file__).parents[1]
     if not (root / "pyproject.toml").is_file():

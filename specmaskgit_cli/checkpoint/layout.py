@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -43,6 +44,12 @@ class Checkpoint:
 
     def __contains__(self, name: str) -> bool:
         return name in self._sums
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of its repository on the Hub, where it is a snapshot in the Hub's cache."""
+        name, parent = self.directory.name, self.directory.parent.name
+        return name if parent == "snapshots" and re.fullmatch("[0-9a-f]{40}", name) else None
 
     def path(self, name: str) -> Path:
         """The file called `name` ("onnx/generator.onnx"), checked against its checksum on first use.
@@ -107,18 +114,27 @@ def read_sums(directory: str | os.PathLike) -> dict[str, str]:
     path = directory / SUMS
     if not path.is_file():
         raise SmgError(f"{directory} is not a checkpoint: it has no {SUMS}; {_FIX}")
-    sums = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SmgError(f"{path} cannot be read; {_FIX}") from None
-    for number, line in enumerate(lines, 1):
+    return parse_sums(text, str(path))
+
+
+def parse_sums(text: str, source: str) -> dict[str, str]:
+    """What `read_sums` gives, from the text of a SHA256SUMS that `source` names in errors.
+
+    Raises:
+        SmgError: a line that names no file inside the directory.
+    """
+    sums = {}
+    for number, line in enumerate(text.splitlines(), 1):
         digest, _, name = line.partition("  ")
         inside = PurePosixPath(name)
         # A checkpoint may come from anyone: nothing it lists may reach outside its directory.
         escapes = inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name
         if len(digest) != 64 or not name or escapes:
-            raise SmgError(f"{path}: line {number} is not a SHA-256 sum of a file in the checkpoint; {_FIX}")
+            raise SmgError(f"{source}: line {number} is not a SHA-256 sum of a file in the checkpoint; {_FIX}")
         sums[name] = digest.lower()
     return sums
 
@@ -126,7 +142,7 @@ def read_sums(directory: str | os.PathLike) -> dict[str, str]:
 def write_sums(directory: str | os.PathLike) -> None:
     """Write SHA256SUMS over every file of a checkpoint directory, hidden ones aside."""
     directory = Path(directory)
-    lines = [f"{_digest(directory / name)}  {name}\n" for name in _files(directory)]
+    lines = [f"{sha256_of(directory / name)}  {name}\n" for name in _files(directory)]
     temporary = directory / f".{SUMS}.tmp"
     temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
     temporary.replace(directory / SUMS)
@@ -170,14 +186,15 @@ def _hidden(name: Path) -> bool:
     return any(part.startswith(".") for part in name.parts)
 
 
-def _digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's contents, hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(path: Path, digest: str) -> str:
     try:
-        return "ok" if _digest(path) == digest else "changed"
+        return "ok" if sha256_of(path) == digest else "changed"
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
     except OSError:

@@ -1,22 +1,27 @@
-"""`smg models`: which models there are, what they say about themselves, and whether they are whole."""
+"""`smg models`: which models there are, what they say about themselves, whether they are whole, and the Hub."""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import SmgError
+from ..errors import SmgError, UsageError
+from .progress import progress_bar
 
 Model = Annotated[
     str | None,
     typer.Argument(help="default, a directory, or owner/name on the Hub.", metavar="[MODEL]", show_default=False),
 ]
+Name = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
 
 
-app = typer.Typer(help="List, show and verify models.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show, verify, pull, push and remove models.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -24,11 +29,7 @@ def list_models(as_json: AsJson = False) -> None:
     """List the models on this computer."""
     from ..checkpoint import registry
 
-    try:
-        found = [(registry.DEFAULT, registry.shipped())]
-    except SmgError:
-        found = []
-    found += registry.cached()
+    found = registry.local()
     if as_json:
         print(json.dumps({"models": [{"name": name, "directory": str(path)} for name, path in found]}, indent=2))
         return
@@ -42,12 +43,14 @@ def show(model: Model = None, as_json: AsJson = False) -> None:
     from ..checkpoint import card, resolve
     from ..config import to_dict
 
-    checkpoint = resolve(model)
+    with progress_bar("downloading") as progress:
+        checkpoint = resolve(model, progress)
     text, sounds = card.read_card(checkpoint), card.known_sounds(checkpoint)
     if as_json:
         document = {
             "directory": str(checkpoint.directory),
             "hash": checkpoint.hash,
+            "commit": checkpoint.commit,
             "config": to_dict(checkpoint.config),
             "known_sounds": sounds,
             "card": text,
@@ -68,7 +71,8 @@ def verify(model: Model = None, as_json: AsJson = False) -> None:
     from ..checkpoint import load_checkpoint, registry
     from ..checkpoint.layout import inspect_files
 
-    directory = registry.find(model)
+    with progress_bar("downloading") as progress:
+        directory = registry.find(model, progress)
     states = inspect_files(directory)
     if as_json:
         print(json.dumps({"directory": str(directory), "files": states}, indent=2))
@@ -79,3 +83,62 @@ def verify(model: Model = None, as_json: AsJson = False) -> None:
     if bad:
         raise SmgError(f"{directory}: {len(bad)} of {len(states)} files damaged; pull or pack it again")
     load_checkpoint(directory)  # whole, and understood by this version
+
+
+@app.command()
+def pull(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Download a model from the Hub, or bring it up to date, and check every file."""
+    from ..checkpoint import hub, load_checkpoint
+
+    model = _hub_name(name)
+    with progress_bar("downloading", quiet) as progress:
+        directory = hub.pull(model, progress)
+    checkpoint = load_checkpoint(directory)  # understood by this version
+    if as_json:
+        document = {"model": model.repo, "commit": checkpoint.commit, "hash": checkpoint.hash}
+        print(json.dumps(document | {"directory": str(directory)}, indent=2))
+    elif not quiet:
+        print(f"{model.repo}@{checkpoint.commit}  {directory}")
+
+
+@app.command()
+def push(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where on the Hub.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    message: Annotated[str | None, typer.Option(metavar="TEXT", help="What has changed.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Upload a checkpoint to the Hub, with its model card."""
+    from ..checkpoint import publish
+
+    model = _hub_name(name)
+    commit = publish.push(directory, model, private, message, show_progress=not quiet and sys.stderr.isatty())
+    if as_json:
+        print(json.dumps({"model": model.repo, "commit": commit}, indent=2))
+    elif not quiet:
+        print(f"{model.repo}@{commit}")
+
+
+@app.command()
+def remove(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Delete a downloaded model from this computer; with @REVISION only that one."""
+    from ..checkpoint import hub, registry
+
+    if name == registry.DEFAULT:
+        raise SmgError(f"the {name!r} model is part of the program and is not removed; uninstall the program for that")
+    model = _hub_name(name)
+    freed = hub.remove(model)
+    if as_json:
+        print(json.dumps({"model": str(model), "bytes": freed}, indent=2))
+    elif not quiet:
+        print(f"removed {model}, {freed / 1e6:.1f} MB")
+
+
+def _hub_name(name: str):
+    from ..checkpoint.hub import HubName
+
+    if model := HubName.parse(name):
+        return model
+    raise UsageError(f"{name!r} is not a name on the Hub; use owner/name or owner/name@revision")
