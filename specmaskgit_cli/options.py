@@ -26,11 +26,18 @@ EDIT_RANGES = {
     "cutoff": (500, 1e6, True),
     "join": (0.1, 8, True),
 }
+OUTPUT_RANGES = {
+    "lufs": (-50, -5, True),
+    "rate": (8000, 192000, True),
+    "channels": (1, 2, True),
+}
 MAY_BE_NONE = ("seed", "cutoff")
 TEXTS = ("prompt", "negative")
 PATHS = ("input", "like")
-WHOLE = ("seed", "num", "steps", "candidates")
-ORDERS = ("confidence", "halton", "random")
+FLAGS = ("loop", "before")
+WHOLE = ("seed", "num", "steps", "candidates", "rate", "channels")
+ORDERS = ("confidence", "halton", "random", "raster")
+BITS = ("16", "24", "32f")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,7 @@ class SamplingOptions:
                     _check_number(name, value, *limits)
         if self.order not in ORDERS:
             raise UsageError(f"order is {self.order!r}; use {', '.join(ORDERS)}")
-        for names, check in ((TEXTS, _check_text), (PATHS, _check_path)):
+        for names, check in ((TEXTS, _check_text), (PATHS, _check_path), (FLAGS, _check_flag)):
             for name in names:
                 if name in self.__dataclass_fields__:
                     object.__setattr__(self, name, check(name, getattr(self, name)))
@@ -153,21 +160,31 @@ class Box:
 
 @dataclass(frozen=True)
 class InpaintOptions(EditOptions):
-    """Make boxes of time and frequency anew. Attributes beside those of EditOptions: `boxes`, at least one."""
+    """Make boxes of time and frequency anew. Attributes beside those of EditOptions: `boxes`, at least one.
+
+    Without guidance: what is on both sides says more of a gap than any condition.
+    """
 
     boxes: tuple[Box, ...]
+    guidance: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()
         if not self.boxes:
             raise UsageError("nothing to inpaint: give a start and an end, or a box")
+        if not all(isinstance(box, Box) for box in self.boxes):
+            raise UsageError(f"boxes is {self.boxes!r}; give each as a Box")
 
 
 @dataclass(frozen=True)
 class ExtendOptions(EditOptions):
-    """Add the high frequencies that a sound lacks. `cutoff`: where it ends in Hz; None finds it."""
+    """Add the high frequencies that a sound lacks. `cutoff`: where it ends in Hz; None finds it.
+
+    Without guidance: the band below says more of the one above than any condition.
+    """
 
     cutoff: float | None = None
+    guidance: float = field(default=0.0, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -190,6 +207,64 @@ class LoopOptions(EditOptions):
     """Make the end of a sound run into its beginning. `join`: seconds before the end that are made anew for that."""
 
     join: float = 1.0
+    guidance: float = field(default=0.0, kw_only=True)
+
+
+# The tasks by the names they have on the command line and in the metadata of files.
+TASKS: dict[str, type[SamplingOptions]] = {
+    "generate": GenerateOptions,
+    "inpaint": InpaintOptions,
+    "extend": ExtendOptions,
+    "continue": ContinueOptions,
+    "vary": VaryOptions,
+    "loop": LoopOptions,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How a sound is finished and stored.
+
+    Attributes:
+        normalize: a generated sound gets its peak at -1 dBFS; else it keeps the level the model gave it.
+        lufs: integrated loudness to bring the sound to, as far as a true peak of -1 dBTP lets it; None does not.
+        trim: cut the silence at both ends.
+        bits: "16", "24" or "32f" for samples as floats; None: 16, or as in the file that was edited.
+        rate: samples a second; None keeps the rate.
+        channels: 1 mixes to mono, 2 doubles a mono sound; None keeps them.
+        metadata: store in the file how it was made.
+
+    Raises:
+        UsageError: a value out of range or of the wrong type, with the option named.
+    """
+
+    normalize: bool = True
+    lufs: float | None = None
+    trim: bool = False
+    bits: str | None = None
+    rate: int | None = None
+    channels: int | None = None
+    metadata: bool = True
+
+    def __post_init__(self):
+        for name, limits in OUTPUT_RANGES.items():
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), *limits)
+        for name in ("normalize", "trim", "metadata"):
+            _check_flag(name, getattr(self, name))
+        if self.bits is not None and self.bits not in BITS:
+            raise UsageError(f"bits is {self.bits!r}; use {', '.join(BITS)}")
+        if self.lufs is not None and not self.normalize:
+            raise UsageError("lufs sets the level that no-normalize would leave alone; give one of them")
+
+    def check(self, options: SamplingOptions) -> None:
+        """Raise UsageError where the sound of a task cannot be finished so."""
+        if self.trim and (isinstance(options, LoopOptions) or getattr(options, "loop", False)):
+            raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")
+
+    def to_dict(self) -> dict:
+        """All options as plain JSON types."""
+        return dataclasses.asdict(self)
 
 
 def _check_number(name: str, value, low: float, high: float, inclusive: bool) -> None:
@@ -213,6 +288,12 @@ def _check_path(name: str, value) -> str | None:
         value = os.fspath(value)
     if not (isinstance(value, str) and value or value is None and name == "like"):
         raise UsageError(f"{name} is {value!r}; name a sound file")
+    return value
+
+
+def _check_flag(name: str, value) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; use True or False")
     return value
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.files import lossless_subtype, read_mono, write_audio
-from .audio.image import save_spectrogram
-from .audio.levels import fade, normalize_peak
+from .audio.files import read_mono
+from .audio.levels import fade, normalize_peak, peak_gain
 from .audio.mel import log_mel
 from .checkpoint.card import known_sounds
 from .checkpoint.layout import Checkpoint
-from .checkpoint.registry import resolve
-from .config import MelConfig, VocoderConfig
+from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
+from .config import VocoderConfig
 from .decoding import DecodeSettings, decode
 from .errors import UsageError
 from .options import (
@@ -29,11 +31,15 @@ from .options import (
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
-    SamplingOptions,
     VaryOptions,
 )
+from .record import Origin, sha256
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
+from .sound import Sound
+
+if TYPE_CHECKING:
+    from .features import Embedding, EmbedOptions
 
 INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
 CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
@@ -44,76 +50,52 @@ GRIFFIN_LIM = "griffin-lim"
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Sound:
-    """A finished sound.
-
-    Attributes:
-        samples: float32 in [-1, 1], [n], or [n, channels] where a file was edited.
-        rate: samples a second.
-        mel: the spectrogram it was made from, natural-log [n_mels, frames].
-        seed: what makes it again.
-        options: what was asked for.
-        score: cosine of prompt and sound in the joint space; None unless candidates were compared.
-        warnings: one line each.
-        seconds_taken: time to make it.
-        subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.
-    """
-
-    samples: np.ndarray
-    rate: int
-    mel: np.ndarray = field(repr=False)
-    mel_config: MelConfig = field(repr=False)
-    seed: int
-    options: SamplingOptions
-    score: float | None = None
-    warnings: tuple[str, ...] = ()
-    seconds_taken: float = 0.0
-    subtype: str | None = None
-
-    def save(self, path: str, image: str | None = None) -> None:
-        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
-
-        Args:
-            path: its extension says the format (wav, flac, ogg, opus, mp3); "-" is WAV on standard output.
-
-        Raises:
-            SmgError: a file cannot be written.
-        """
-        write_audio(path, self.samples, self.rate, subtype=lossless_subtype(path, self.subtype))
-        if image:
-            save_spectrogram(image, self.mel, self.mel_config)
-
-
 def load(
     model: str | None = None,
     backend: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
     vocoder: str | None = None,
+    progress: Progress | None = None,
 ) -> Pipeline:
     """Open a model: the shipped one, a checkpoint directory, or "owner/name[@revision]" on the Hub.
 
     Args:
         backend: "onnx", "torch" or "auto"; see `open_runtime` for this and the next two.
         vocoder: "griffin-lim", which needs no weights, or a model to take the vocoder from; None takes the model's own.
+        progress: is told (bytes done, bytes in all) where a model has to be downloaded.
 
     Raises:
         SmgError: no such model, a damaged one, or a backend or device that is not there.
     """
-    checkpoint, other = resolve(model), None
+    checkpoint, other = resolve(model, progress), None
     if vocoder == GRIFFIN_LIM:
         other = replace(checkpoint, config=replace(checkpoint.config, vocoder=VocoderConfig(kind=GRIFFIN_LIM)))
     elif vocoder is not None:
-        other = resolve(vocoder)
-    return Pipeline(checkpoint, open_runtime(checkpoint, backend, device, threads, other))
+        other = resolve(vocoder, progress)
+    runtime = open_runtime(checkpoint, backend, device, threads, other)
+    origin = Origin(
+        model=checkpoint.config.name,
+        model_hash=checkpoint.hash,
+        source=_source(model or os.environ.get(ENVIRONMENT) or DEFAULT),
+        backend=runtime.backend,
+        vocoder=vocoder if vocoder in (None, GRIFFIN_LIM) else _source(vocoder),
+        vocoder_hash=None if vocoder in (None, GRIFFIN_LIM) else other.hash,
+    )
+    return Pipeline(checkpoint, runtime, origin)
+
+
+def _source(model: str | os.PathLike) -> str:
+    """The name of a model as it can be given in any directory."""
+    return str(Path(model).expanduser().resolve()) if Path(model).expanduser().is_dir() else str(model)
 
 
 class Pipeline:
     """A model ready to make sounds."""
 
-    def __init__(self, checkpoint: Checkpoint, runtime: Runtime):
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime, origin: Origin | None = None):
         self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
+        self.origin = origin  # for the metadata of the sounds
 
     def generate(self, prompt: str | None = None, **options) -> Sound:
         """One sound from a text: `generate("dog barking", seconds=4)`; the options are those of GenerateOptions.
@@ -145,14 +127,15 @@ class Pipeline:
             scores = [self._score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
             best = int(np.argmax(scores)) if options.candidates > 1 else 0
             mel, rng = drawn[best]
-            samples = self._finish(mel_to_waveform(self.runtime, mel, rng), options, seed)
+            samples, gain = self._finish(self.vocode(mel, rng), options, seed)
             sounds.append(
                 Sound(
                     samples, self.config.mel.sample_rate, mel, self.config.mel, seed,
                     replace(options, seed=seed, num=1), scores[best], warnings, time.perf_counter() - started,
+                    gain=gain,
                 )
             )  # fmt: skip
-        return sounds
+        return self._signed(sounds, options.like)
 
     def edit_many(self, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
         """`options.num` edits of a file with seeds seed, seed + 1, ...; which task it is, the type of the options says.
@@ -162,7 +145,7 @@ class Pipeline:
         """
         from .editing import edit
 
-        return edit(self, options, progress)
+        return self._signed(edit(self, options, progress), options.input)
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
         """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""
@@ -183,6 +166,23 @@ class Pipeline:
     def loop(self, input: str, **options) -> Sound:
         """A sound whose end runs into its beginning; options of LoopOptions."""
         return self.edit_many(LoopOptions(input, **{**options, "num": 1}))[0]
+
+    def embed(self, input: str | os.PathLike, options: EmbedOptions | None = None, **values) -> Embedding:
+        """Features of a sound file from the generator's hidden layers: `embed("in.wav").clip`; options of EmbedOptions.
+
+        Raises:
+            SmgError: a file that cannot be read, an option out of range, or a checkpoint without the graph for it.
+        """
+        from .features import EmbedOptions, embed_file
+
+        return embed_file(self.runtime, input, options or EmbedOptions(**values))
+
+    def _signed(self, sounds: list[Sound], read: str | None) -> list[Sound]:
+        """With their origin, and in it what the file that was read held."""
+        if self.origin is None:
+            return sounds
+        origin = replace(self.origin, input_sha256=sha256(read) if read else None)
+        return [replace(sound, origin=origin) for sound in sounds]
 
     def _draw(self, options, condition, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
         """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
@@ -222,6 +222,10 @@ class Pipeline:
             mask[:, low:high] = False
             count.window_done()
         return tokens
+
+    def vocode(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The waveform of a mel, as `mel_to_waveform` gives it."""
+        return mel_to_waveform(self.runtime, mel, rng)
 
     def count(self, progress: Progress | None, columns: int, sounds: int = 1) -> Counter:
         """What `fill` reports to, for `sounds` grids of so many columns."""
@@ -267,17 +271,20 @@ class Pipeline:
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
         return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
 
-    def _finish(self, samples: np.ndarray, options: GenerateOptions, seed: int) -> np.ndarray:
-        """Exactly as long as asked, peak at -1 dBFS, and without clicks at the ends, or at the join of a loop."""
+    def _finish(self, samples: np.ndarray, options: GenerateOptions, seed: int) -> tuple[np.ndarray, float]:
+        """Exactly as long as asked, peak at -1 dBFS, and without clicks at the ends, or at the join of a loop.
+
+        Also by what it was scaled for that.
+        """
         rate = self.config.mel.sample_rate
         samples = samples[: round(options.seconds * rate)]
         if not options.loop:
-            return fade(normalize_peak(samples), rate)
+            return fade(normalize_peak(samples), rate), peak_gain(samples)
         from .editing.loop import JOIN_SECONDS, close_loop
         from .editing.regenerate import Request
 
         closed, _ = close_loop(Request.of(self, options, seed), samples[:, None], rate, JOIN_SECONDS)
-        return normalize_peak(closed[:, 0])
+        return normalize_peak(closed[:, 0]), peak_gain(closed)
 
     @functools.cached_property
     def sounds(self) -> list[str]:

@@ -44,7 +44,7 @@ class FakePipeline:
     """Records the options; a sound is silence, and its file a note of the seed."""
 
     def __init__(self):
-        self.checkpoint = types.SimpleNamespace(config=PRESETS["tiny"], hash="0123456789ab")
+        self.checkpoint = types.SimpleNamespace(config=PRESETS["tiny"], hash="0123456789ab", commit=None)
         self.runtime = types.SimpleNamespace(backend="onnx")
         self.options = None
 
@@ -54,15 +54,17 @@ class FakePipeline:
         return [self.sound(options, first + index) for index in range(options.num)]
 
     def sound(self, options, seed):
-        def save(path, image=None):
+        def save(path, image=None, output=None):
             for name in filter(None, (path, image)):
                 with open(name, "w") as file:
                     file.write(str(seed))
+            return sound
 
-        return types.SimpleNamespace(
+        sound = types.SimpleNamespace(
             samples=np.zeros(round(options.seconds * 22050), np.float32), rate=22050, seed=seed, options=options,
             score=None, warnings=["far from all known sounds"], seconds_taken=0.5, save=save,
         )  # fmt: skip
+        return sound
 
 
 @pytest.fixture

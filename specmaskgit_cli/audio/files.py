@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SmgError
+from ..errors import SmgError, UsageError
+from .metadata import check_tags, id3, set_tags
 
 # Extension -> libsndfile's format and its default subtype.
 FORMATS = {
@@ -28,9 +29,9 @@ _RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
-METADATA_KEYS = (
-    "title", "copyright", "software", "artist", "comment", "date", "album", "license", "tracknumber", "genre"
-)  # fmt: skip
+# What --bits says -> libsndfile's subtype.
+BITS = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+UNLIMITED = ("FLOAT", "DOUBLE")  # subtypes that can hold samples beyond [-1, 1]
 _BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when given minutes at once
 
 
@@ -103,6 +104,16 @@ def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return soxr.resample(x, from_rate, to_rate, quality="HQ")
 
 
+def same_samples(name: str | os.PathLike, other: str | os.PathLike) -> bool | None:
+    """Whether two files hold the same samples; None where they are encoded in different ways, or one is "-"."""
+    if _is_stdout(name) or _is_stdout(other):
+        return None
+    a, b = read_audio(name), read_audio(other)
+    if (a.format, a.subtype) != (b.format, b.subtype):  # WAV and FLAC do not even round alike
+        return None
+    return a.rate == b.rate and np.array_equal(a.samples, b.samples)
+
+
 def write_audio(
     target: str | os.PathLike,
     waveform: np.ndarray,
@@ -112,15 +123,15 @@ def write_audio(
     subtype: str | None = None,
     metadata: dict[str, str] | None = None,
 ) -> None:
-    """Write a sound file, complete or not at all; samples beyond [-1, 1] are clipped.
+    """Write a sound file, complete or not at all; samples beyond [-1, 1] are clipped, unless stored as floats.
 
     Args:
         target: a path, or "-" for standard output (WAV unless `format` says otherwise).
         waveform: [n] or [n, channels].
         format: a key of FORMATS; by default the extension of `target`.
         subtype: libsndfile's name, such as "PCM_24"; by default that of FORMATS.
-        metadata: keys from METADATA_KEYS. Those that the format cannot store are left out. Of a WAV file, libsndfile
-            reads back no more than 2 kB in all.
+        metadata: keys from `metadata.KEYS`, of at most MAX_BYTES in all. Those that the format cannot store are left
+            out.
 
     Raises:
         SmgError: unknown extension or format, a subtype the format lacks, no samples, samples that are not finite,
@@ -134,9 +145,7 @@ def write_audio(
     if not soundfile.check_format(kind, subtype):
         known = ", ".join(soundfile.available_subtypes(kind))
         raise SmgError(f"{kind} cannot store {subtype}; use one of {known}")
-    unknown = sorted(set(metadata or {}) - set(METADATA_KEYS))
-    if unknown:
-        raise SmgError(f"unknown metadata {unknown[0]!r}; use {', '.join(METADATA_KEYS)}")
+    check_tags(metadata or {})
     waveform = np.asarray(waveform, np.float32)
     if not np.isfinite(waveform).all():
         raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
@@ -151,22 +160,38 @@ def write_audio(
             temporary.write_bytes(data)
 
 
-def lossless_subtype(target: str | os.PathLike, subtype: str | None) -> str | None:
-    """`subtype` if it is uncompressed and the format of `target` can store it, else None: that format's default."""
+def lossless_subtype(target: str | os.PathLike, subtype: str | None, bits: str | None = None) -> str | None:
+    """How to store samples in `target`: as `bits` says, or else in `subtype` if that is uncompressed and the format
+    can; None: the format's default."""
     import soundfile
 
     kind = FORMATS[_format_name(target, None)][0]
+    if bits is not None:
+        return BITS[bits]
     plain = subtype is not None and (subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE"))
     return subtype if plain and soundfile.check_format(kind, subtype) else None
 
 
-def check_output(target: str | os.PathLike, *, format: str | None = None) -> None:
-    """Find out before minutes of computing whether write_audio could write `target`.
+def check_output(
+    target: str | os.PathLike, *, format: str | None = None, bits: str | None = None, rate: int | None = None
+) -> None:
+    """Check before the work whether a sound can be written to `target`, a path or "-", with such bits and rate.
 
     Raises:
-        SmgError: unknown extension or format, a target that check_writable refuses, or a terminal as standard output.
+        SmgError: unknown extension or format, one that has no such bits or rate, a target that check_writable refuses,
+            or a terminal as standard output.
     """
-    _format_name(target, format)
+    name = _format_name(target, format)
+    kind, codec = FORMATS[name]
+    if bits is not None:
+        import soundfile
+
+        if not soundfile.check_format(kind, BITS[bits]):
+            able = [b for b in BITS if soundfile.check_format(kind, BITS[b])]
+            fix = f"use {', '.join(able)}" if able else "leave bits out"
+            raise UsageError(f"bits is {bits!r}, and {name} has no such samples; {fix}")
+    if rate is not None and rate not in (known := _RATES.get(codec, (rate,))):
+        raise UsageError(f"rate is {rate}, which {name} cannot store; use {', '.join(map(str, known))}")
     if not _is_stdout(target):
         check_writable(target)
     elif sys.stdout.isatty():
@@ -246,13 +271,18 @@ def _encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata:
     channels = 1 if waveform.ndim == 1 else waveform.shape[1]
     try:
         with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
-            for key, value in metadata.items():
-                setattr(file, key, str(value))
+            if kind in ("FLAC", "OGG"):
+                set_tags(file, metadata)
             for start in range(0, len(waveform), _BLOCK):
-                file.write(np.clip(waveform[start : start + _BLOCK], -1, 1))
+                block = waveform[start : start + _BLOCK]
+                file.write(block if subtype in UNLIMITED else np.clip(block, -1, 1))
+            if kind == "WAV":  # behind the samples: there are readers that expect those at byte 44
+                set_tags(file, metadata)
     except soundfile.LibsndfileError as error:
         layout = f"{kind} ({subtype}) at {rate} Hz with {channels} channels"
         raise SmgError(f"cannot encode as {layout}: {error.error_string}; write a .wav instead") from None
+    if kind == "MP3" and metadata:
+        return memoryview(id3(metadata) + buffer.getbuffer())
     return buffer.getbuffer()
 
 

@@ -13,6 +13,8 @@ from .files import atomic_path
 from .mel import normalize
 
 MIN_PIXELS = 240  # of either side
+SHEET_GAP = 4  # pixels between the spectrograms of a sheet
+SHEET_ZOOM = 2  # pixels a band is high there
 # The colour map "magma" of S. van der Walt and N. Smith (CC0), at nine evenly spaced points.
 _MAGMA = bytes.fromhex("000004 1d1147 51127c 822681 b63679 e65164 fb8861 fec287 fcfdbf")
 
@@ -26,11 +28,38 @@ def save_spectrogram(path: str | os.PathLike, mel: np.ndarray, cfg: MelConfig) -
     Raises:
         SmgError: the path cannot be written.
     """
-    shades = np.round((normalize(mel, cfg) + 1) * 127.5).astype(np.uint8)[::-1]
+    shades = _shades(mel, cfg)
     down, across = (-(-MIN_PIXELS // side) for side in shades.shape)
     pixels = shades.repeat(down, axis=0).repeat(across, axis=1)
     with atomic_path(path) as temporary:
         temporary.write_bytes(_png(pixels, _palette()))
+
+
+def save_sheet(path: str | os.PathLike, rows: list[list[np.ndarray | None]], cfg: MelConfig) -> None:
+    """Write many log-mels [n_mels, frames] as one PNG, a row below another; None leaves its place dark.
+
+    Raises:
+        SmgError: the path cannot be written.
+    """
+    across = max(len(row) for row in rows)
+    height = cfg.n_mels * SHEET_ZOOM
+    width = max(mel.shape[1] for row in rows for mel in row if mel is not None)
+    step_down, step_across = height + SHEET_GAP, width + SHEET_GAP
+    pixels = np.full((len(rows) * step_down - SHEET_GAP, across * step_across - SHEET_GAP), 255, np.uint8)
+    for down, row in enumerate(rows):
+        for right, mel in enumerate(row + [None] * (across - len(row))):
+            place = np.zeros((height, width), np.uint8)
+            if mel is not None:
+                place[:, : mel.shape[1]] = _shades(mel, cfg).repeat(SHEET_ZOOM, axis=0)
+            top, left = down * step_down, right * step_across
+            pixels[top : top + height, left : left + width] = place
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_png(pixels, _palette()))
+
+
+def _shades(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """uint8 of the shape of the mel, the highest band first."""
+    return np.round((normalize(mel, cfg) + 1) * 127.5).astype(np.uint8)[::-1]
 
 
 def _palette() -> np.ndarray:

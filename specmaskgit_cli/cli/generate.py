@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import GenerateOptions
+from ..options import GenerateOptions, OutputOptions
 from . import common
 
 
@@ -26,6 +26,13 @@ def generate(
     like_weight: Annotated[float, typer.Option(help="Share of --like when there is a prompt too.")] = 0.5,
     candidates: Annotated[int, typer.Option(help="Sounds to make for each one kept, the best match.")] = 1,
     loop: Annotated[bool, typer.Option("--loop", help="Make the end run into the beginning.")] = False,
+    lufs: common.Lufs = None,
+    no_normalize: common.NoNormalize = False,
+    trim: common.Trim = False,
+    bits: common.Bits = None,
+    rate: common.Rate = None,
+    channels: common.Channels = None,
+    no_metadata: common.NoMetadata = False,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -44,7 +51,11 @@ def generate(
         top_p=top_p, order=order, negative=negative, like=like, like_weight=like_weight, candidates=candidates,
         loop=loop,
     )  # fmt: skip
+    finish = OutputOptions(
+        lufs=lufs, normalize=not no_normalize, trim=trim, bits=bits, rate=rate, channels=channels,
+        metadata=not no_metadata,
+    )  # fmt: skip
     common.make_sounds(
-        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
-        as_json=as_json, quiet=quiet, label="generating",
+        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
+        image=image, as_json=as_json, quiet=quiet, label="generating",
     )  # fmt: skip

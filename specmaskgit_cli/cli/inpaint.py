@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import Box, InpaintOptions
+from ..options import Box, InpaintOptions, OutputOptions
 from . import common
 
 
@@ -26,10 +26,15 @@ def inpaint(
     seed: common.Seed = None,
     num: common.Num = 1,
     steps: common.Steps = 16,
-    guidance: common.Guidance = 3.0,
+    guidance: common.Guidance = 0.0,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",
+    lufs: common.Lufs = None,
+    bits: common.Bits = None,
+    rate: common.Rate = None,
+    channels: common.Channels = None,
+    no_metadata: common.NoMetadata = False,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -54,9 +59,10 @@ def inpaint(
         input, tuple(boxes), prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
+    finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
-        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
-        as_json=as_json, quiet=quiet, label="inpainting",
+        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
+        image=image, as_json=as_json, quiet=quiet, label="inpainting",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import LoopOptions
+from ..options import LoopOptions, OutputOptions
 from . import common
 
 
@@ -19,10 +19,15 @@ def loop(
     seed: common.Seed = None,
     num: common.Num = 1,
     steps: common.Steps = 16,
-    guidance: common.Guidance = 3.0,
+    guidance: common.Guidance = 0.0,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",
+    lufs: common.Lufs = None,
+    bits: common.Bits = None,
+    rate: common.Rate = None,
+    channels: common.Channels = None,
+    no_metadata: common.NoMetadata = False,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -40,7 +45,8 @@ def loop(
         input, join, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
+    finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
-        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
-        as_json=as_json, quiet=quiet, label="looping",
+        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
+        image=image, as_json=as_json, quiet=quiet, label="looping",
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import VaryOptions
+from ..options import OutputOptions, VaryOptions
 from . import common
 
 
@@ -23,6 +23,12 @@ def vary(
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",
+    lufs: common.Lufs = None,
+    trim: common.Trim = False,
+    bits: common.Bits = None,
+    rate: common.Rate = None,
+    channels: common.Channels = None,
+    no_metadata: common.NoMetadata = False,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -40,7 +46,8 @@ def vary(
         input, amount, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
+    finish = OutputOptions(lufs=lufs, trim=trim, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
-        options, output, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, image=image,
-        as_json=as_json, quiet=quiet, label="varying",
+        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
+        image=image, as_json=as_json, quiet=quiet, label="varying",
     )  # fmt: skip

@@ -1,0 +1,129 @@
+"""`smg replay`: a sound made again from what its file tells."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import SmgError
+from . import common
+from .info import File
+
+
+def replay(
+    file: File,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="File to write; FILE.replay.wav or the like if not given.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where the edited sound, or the one of --like, lies now.")
+    ] = None,
+    no_metadata: common.NoMetadata = False,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Found by its hash if not given.")] = None,
+    vocoder: common.Vocoder = None,
+    backend: Annotated[str, typer.Option(help="onnx or torch; auto is the one the file was made with.")] = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    image: common.Image = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make a sound again, sample by sample, from the metadata of its file.
+
+    Example: smg replay dog.wav -o again.wav
+    """
+    from ..record import read_record
+
+    if (record := read_record(file)) is None:
+        raise SmgError(f"{file} does not tell how it was made; only files that smg wrote can be replayed")
+    path = Path(file)
+    warnings = []
+    options = _with_input(record, input, warnings)
+    model, vocoder = _models(record.origin, model, vocoder, warnings)
+    backend = _backend(record.origin, backend, warnings)
+    if record.origin.version != __version__:
+        warnings.append(f"it was made by smg {record.origin.version!r}, and this is {__version__}")
+    for warning in warnings if not quiet else ():
+        print(f"smg: warning: {file}: {warning}; the sound may differ", file=sys.stderr)
+    common.make_sounds(
+        options, output or str(path.with_name(f"{path.stem}.replay{path.suffix}")),
+        finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
+        device=device, threads=threads, image=image, as_json=as_json, quiet=quiet, label="replaying", original=file,
+    )  # fmt: skip
+
+
+def _with_input(record, named: str | None, warnings: list[str]):
+    """The options, and in them the file to read: the one recorded if it is as it was, or the one that was named."""
+    from ..record import sha256
+
+    if record.input is None:
+        if named is not None:
+            raise SmgError("this sound was made without another one; leave out --input")
+        return record.options
+    path = named or record.input
+    if (found := sha256(path)) is None:
+        raise SmgError(f"its input {path!r} is gone or cannot be read; name it with --input")
+    if found != record.origin.input_sha256:
+        if named is None:
+            raise SmgError(f"its input {path!r} has changed since; name one with --input")
+        warnings.append(f"its input was another than {path!r}")
+    return replace(record.options, **{"input" if hasattr(record.options, "input") else "like": path})
+
+
+def _models(origin, model: str | None, vocoder: str | None, warnings: list[str]) -> tuple[str | None, str | None]:
+    """The names to open model and vocoder by.
+
+    A file may come from anyone: what it names is not downloaded, but only looked for on this computer, by its hash.
+    """
+    from ..checkpoint.registry import find
+    from ..pipeline import GRIFFIN_LIM
+
+    if model is None:
+        model = _local(origin.source, origin.model_hash)
+    if (found := _hash(find(model))) != origin.model_hash:
+        warnings.append(f"it was made with model {origin.model!r} ({origin.model_hash!r}), and this is {found}")
+    if vocoder is None and origin.vocoder is not None:
+        vocoder = GRIFFIN_LIM if origin.vocoder == GRIFFIN_LIM else _local(origin.vocoder, origin.vocoder_hash)
+    if vocoder == GRIFFIN_LIM or vocoder is None:
+        same = vocoder == origin.vocoder
+    else:
+        same = _hash(find(vocoder)) == origin.vocoder_hash
+    if not same:
+        warnings.append(f"it was made with the vocoder of {origin.vocoder or 'the model itself'!r}")
+    return model, vocoder
+
+
+def _local(source: str, wanted: str | None) -> str | None:
+    """A model of this computer with a hash; None, which stands for the usual one, if there is none."""
+    from ..checkpoint.registry import find, local
+
+    if _hash(find(None)) == wanted:
+        return None
+    return next((str(directory) for _, directory in [*local(), (source, source)] if _hash(directory) == wanted), None)
+
+
+def _hash(directory) -> str | None:
+    from ..checkpoint import load_checkpoint
+
+    if not os.path.isdir(directory):
+        return None
+    try:
+        return load_checkpoint(directory).hash
+    except SmgError:
+        return None
+
+
+def _backend(origin, backend: str, warnings: list[str]) -> str:
+    from importlib.util import find_spec
+
+    if backend == "auto":
+        backend = "torch" if origin.backend == "torch" and find_spec("torch") else "onnx"
+    if backend != origin.backend:
+        warnings.append(f"it was made with backend {origin.backend!r}, and this is {backend}")
+    return backend
