@@ -28,14 +28,20 @@ def sound_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(sound_folder, tmp_path_factory):
-    """(run directories by stage, checkpoint directory) of tiny models, trained for a few steps each."""
+    """(run directories by stage, checkpoint directory) of tiny models, trained for a few steps each.
+
+    Where SMG_TEST_RUNS names a directory they are kept there, for quicker rounds while other things change.
+    """
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     from specmaskgit_cli.cli import _run
 
-    root = tmp_path_factory.mktemp("runs")
+    root = Path(os.environ.get("SMG_TEST_RUNS") or tmp_path_factory.mktemp("runs"))
     os.environ["SMG_CACHE"] = str(root / "cache")
     runs = {stage: str(root / stage) for stage in ("tokenizer", "embedder", "generator", "vocoder")}
+    checkpoint = root / "checkpoint"
+    if checkpoint.exists():
+        return {stage: Path(run) for stage, run in runs.items()}, checkpoint
     common = ["--data", str(sound_folder), "--batch", "4", "--threads", "2"]
     for stage, more in {
         "tokenizer": ["--preset", "tiny", "--steps", "64"],  # quantised from step 60 on
@@ -44,6 +50,5 @@ def trained(sound_folder, tmp_path_factory):
         "vocoder": ["--preset", "tiny", "--steps", "3"],  # adversarial from the second step on
     }.items():
         assert _run(["train", stage, *common, "-o", runs[stage], *more]) == 0
-    checkpoint = root / "checkpoint"
     assert _run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
     return {stage: Path(run) for stage, run in runs.items()}, checkpoint
