@@ -61,7 +61,7 @@ class GeneratorConfig:
     dropout: float = 0.0
     condition_dim: int = 384
     modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
-    max_columns: int = 53
+    max_columns: int = 54  # 10 s are 53.8 columns; the paper's 53 are 9.85 s
 
 
 @dataclass(frozen=True)

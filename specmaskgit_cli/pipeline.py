@@ -95,6 +95,7 @@ class Pipeline:
 
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime, origin: Origin | None = None):
         self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
+        self._embedded: dict[str, np.ndarray] = {}
         self.origin = origin  # for the metadata of the sounds
 
     def generate(self, prompt: str | None = None, **options) -> Sound:
@@ -114,7 +115,7 @@ class Pipeline:
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
         condition = self._condition(options)
-        negative = self.runtime.embed_text([options.negative]) if options.negative else None
+        negative = self._embed(options.negative) if options.negative else None
         warnings = self.unfamiliar(options.prompt)
         count = self.count(progress, self._columns(options), options.num * options.candidates)
         sounds = []
@@ -249,12 +250,18 @@ class Pipeline:
         """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them."""
         parts = []
         if options.prompt is not None:
-            parts.append((self.runtime.embed_text([options.prompt]), 1 - options.like_weight if options.like else 1.0))
+            parts.append((self._embed(options.prompt), 1 - options.like_weight if options.like else 1.0))
         if options.like is not None:
             weight = options.like_weight if options.prompt is not None else 1.0
             parts.append((self.runtime.embed_audio(self._read_mel(options.like)[None]), weight))
         total = sum(weight * embedding for embedding, weight in parts)
         return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+
+    def _embed(self, text: str) -> np.ndarray:
+        """A text in the joint space, [1, D]; the last one is remembered, as it is asked for more than once."""
+        if text not in self._embedded:
+            self._embedded = {text: self.runtime.embed_text([text])}
+        return self._embedded[text]
 
     def _read_mel(self, path: str) -> np.ndarray:
         """A sound file as the models hear it: mono, at their rate and level; at most the window's length of it."""
@@ -296,7 +303,7 @@ class Pipeline:
         if not self.sounds:
             return []
         embeddings = self.checkpoint.tensors("known_sounds.safetensors")["embeddings"]
-        cosines = embeddings @ self.runtime.embed_text([prompt])[0]
+        cosines = embeddings @ self._embed(prompt)[0]
         return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
 
     def unfamiliar(self, prompt: str | None) -> tuple[str, ...]:
