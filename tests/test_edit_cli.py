@@ -1,6 +1,8 @@
 """The editing commands: what they write, and that bad input is one clear line and no file."""
 
 import json
+import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -113,11 +115,37 @@ def test_bad_options_are_one_line_and_no_file(folder, capsys, arguments, words):
     assert not (folder / "out.wav").exists()
 
 
+# Hears a dog in noise that is loud, which it is no longer without its highs.
+TAGGER = """
+import csv, pathlib, sys
+import soundfile
+manifest, out = (pathlib.Path(sys.argv[sys.argv.index(name) + 1]) for name in ("--manifest", "--out"))
+with manifest.open() as file, out.open("w", newline="") as scores:
+    write = csv.writer(scores)
+    write.writerow(["file", "expected", "rank", "probability", "top5"])
+    for row in csv.DictReader(file):
+        right = row["expected"] == "Dog, barking" and soundfile.read(manifest.parent / row["file"])[0].std() > 0.16
+        write.writerow([row["file"], row["expected"], 1 if right else 9, right * 0.5, "Dog, barking 0.50; Rain 0.1"])
+"""
+
+
 def test_evaluation_of_edits(folder, capsys):
     for index in range(2):
         soundfile.write(f"clip {index}.wav", np.random.default_rng(index).standard_normal(22050 * 4) * 0.1, 22050)
-    assert run("evaluate", "edits", "--data", ".", "--clips", "2", "--json") == 0
+    spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(22050 * 4) * 0.1)
+    spectrum[3000 * 4 :] = 0  # ends below the cut-off by itself
+    soundfile.write("clip 2.wav", np.fft.irfft(spectrum), 22050)
+    (folder / "tagger.py").write_text(TAGGER)
+    judge = f"{shlex.quote(sys.executable)} tagger.py"
+    assert run("evaluate", "edits", "--data", ".", "--clips", "3", "--judge", judge, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["clips"]["count"] == 2 and report["inpaint"]["greatest_change_outside"] == 0
-    assert report["continue"]["changed_samples"] == 0
-    assert report["extend"]["before_above"] > report["extend"]["before"] > 0
+    extend, inpaint = report["extend"], report["inpaint"]
+    assert report["clips"]["count"] == inpaint["clips"] == 3 and extend["clips"] == 2
+    assert inpaint["greatest_change_outside"] == 0 and report["continue"]["changed_samples"] == 0
+    assert extend["before_above"] > extend["before"] > extend["true_mel"] > 0
+    assert extend["judge_hit5_original"] == 1 > extend["judge_hit5_before"] == 0
+    assert 0 <= inpaint["judge_probability_inpainted"] <= 0.5
+
+    (folder / "tagger.py").write_text(TAGGER.replace("top5", "top"))
+    assert run("evaluate", "edits", "--data", ".", "--clips", "1", "--judge", judge) == 1
+    assert "no usable column top5" in capsys.readouterr().err

@@ -9,11 +9,15 @@ from ..audio.mel import log_mel
 from ..errors import UsageError
 from ..options import ContinueOptions
 from ..pipeline import CONTEXT_COLUMNS
+from .air import brightened
 from .regenerate import Request, fresh_cells, regenerate
 from .result import Edited
 from .source import Source, excerpt
 
 JOIN_SECONDS = 0.01  # over which the new part takes over from the mirrored end of the old
+LEVEL_SECONDS = 0.25  # on both sides of the join, whose levels are made equal
+SETTLE_SECONDS = 0.25  # in which the change of level for that dies away
+MAX_GAIN = 4.0
 
 
 def continuation(request: Request, source: Source, options: ContinueOptions) -> Edited:
@@ -59,6 +63,7 @@ def continuation(request: Request, source: Source, options: ContinueOptions) -> 
         mels.append(log_mel(new, cfg))
         ends.append(new[-missing:] if backward else new[:missing])
     new = _at_rate(heard, ends, context, backward, round(options.seconds * source.rate))
+    new = _levelled(brightened(new, source.rate, cfg.f_max, near), near, source.rate, backward)
     new = _joined(new, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
     return Edited(np.concatenate(parts), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
@@ -71,6 +76,18 @@ def _at_rate(heard, pieces, context: int, backward: bool, length: int) -> np.nda
         return _at_rate(heard, [piece[::-1] for piece in pieces], context, False, length)[::-1]
     skip = round(context * heard.rate / heard.model_rate)
     return heard.back(whole, skip + length)[skip:]
+
+
+def _levelled(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
+    """`new` beginning as loud as `near` ends: the vocoder does not quite keep the level of a spectrogram."""
+    if backward:
+        return _levelled(new[::-1], near[::-1], rate, False)[::-1]
+    count = round(LEVEL_SECONDS * rate)
+    found, wanted = (float(np.sqrt(np.mean(np.square(x), dtype=np.float64))) for x in (new[:count], near[-count:]))
+    gain = np.clip(wanted / max(found, 1e-9), 1 / MAX_GAIN, MAX_GAIN)
+    # Constant over what was compared, then back to 1.
+    past = np.maximum(0, np.arange(len(new)) - count) / (SETTLE_SECONDS * rate)
+    return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)[:, None]
 
 
 def _joined(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:

@@ -9,12 +9,17 @@ from ..audio.mel import log_mel
 from ..errors import UsageError
 from ..options import ExtendOptions
 from ..pipeline import CONTEXT_COLUMNS
+from .air import air, highest
 from .cutoff import find_cutoff
 from .regenerate import Request, fresh_cells, regenerate
 from .result import Edited
 from .source import Source, band, excerpt
 
 FLANK = 1.1  # of `band`: its upper end is this much above its lower
+WEAK = 1.15  # a sound fades towards its cut-off: what lies above this share of it says nothing of the level there
+STRADDLE = 0.5  # of a patch may be made anew without drawing it, so that the model hears all that is known
+TRUST = 0.5  # in what is drawn, against the lower bands' envelope carried upwards; half of each comes closest
+REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
 
@@ -22,7 +27,8 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
     """The sound with new high frequencies added, at its own rate or the models' if that is higher.
 
     Below the cut-off the samples of the input stay (low-frequency replacement); the new part comes in over the tenth
-    of the cut-off's frequency below it. Long sounds are made in windows, each of which continues the one before.
+    of the cut-off's frequency below it, and goes on for 3 kHz above the highest frequency of the models. Long sounds
+    are made in windows, each of which continues the one before.
 
     Returns:
         None where nothing is missing below the highest frequency the model reaches.
@@ -49,11 +55,12 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
     original = samples[:0]  # of the overlap, before anything was added to it
     for index, start in enumerate(starts):
         part = samples[start : start + window]
-        done = len(original)
-        low = np.concatenate([original, part[done:]])
+        done = max(0, len(original) - round(REMADE_SECONDS * rate))
+        low = np.concatenate([original, part[len(original) :]])
         original = low[window - overlap :]
         part[:], mel = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff)
-    return Edited(samples, rate, mel, (f"the sound ends at {cutoff:.0f} Hz; made anew from there to {top:g} Hz",))
+    note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
+    return Edited(samples, rate, mel, (note,))
 
 
 def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, np.ndarray]:
@@ -68,13 +75,14 @@ def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, 
     cfg = config.mel
     fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
     begin = heard.place(done)
-    fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff, None, cfg)
+    fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff / WEAK, None, cfg)
     free = np.arange(len(heard.wave)) >= begin
-    made = regenerate(request, heard.wave, fresh, free)
+    made = regenerate(request, heard.wave, fresh, free, TRUST, STRADDLE)
     # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
     mono = heard.mono(made, len(part))[:, None]
     shares = _shares(band(low, rate, cutoff / 2, cutoff), heard.mix, rate)
     change = band(mono * shares - low, rate, cutoff / FLANK, None)
+    change += air(low + change, rate, cfg.f_max)
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
     rise = np.clip((np.arange(len(part)) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(len(part))
     rise = rise.astype(np.float32)[:, None]

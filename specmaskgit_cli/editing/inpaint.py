@@ -10,9 +10,10 @@ from ..audio.mel import log_mel
 from ..errors import UsageError
 from ..options import Box, InpaintOptions
 from ..pipeline import CONTEXT_COLUMNS
+from .air import brightened
 from .regenerate import Request, fresh_cells, regenerate
 from .result import Edited
-from .source import Source, band, excerpt, plateau
+from .source import FADE_SECONDS, Source, band, excerpt, plateau
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def inpaint(request: Request, source: Source, options: InpaintOptions) -> Edited
     groups = neighbourhoods(request.pipe.config, source, options.boxes)
     for index, (start, stop, spans) in enumerate(groups):
         samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
-    return Edited(samples, source.rate, mel, _notes(request, source, options.boxes))
+    return Edited(samples, source.rate, mel)
 
 
 def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +62,23 @@ def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span])
     new = heard.back(made)
     # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
     changed = samples + new - heard.back(heard.wave)
+    if whole:
+        new = brightened(new, rate, cfg.f_max, _around(samples, whole, rate))
     result = samples.copy()
     for span in sorted(spans, key=whole.__contains__):
         inside = slice(span.start, span.stop)
         change = new - result if span in whole else band(changed - result, rate, span.low, span.high)
         result[inside] += (plateau(len(samples), span.start, span.stop, rate)[:, None] * change)[inside]
     return result, log_mel(made, cfg)
+
+
+def _around(samples: np.ndarray, spans: list[Span], rate: int) -> np.ndarray:
+    """Samples [m, channels], silent in the spans and faded out towards them."""
+    edge, around = round(FADE_SECONDS * rate), samples
+    for span in spans:
+        start, stop = max(0, span.start - edge), min(len(samples), span.stop + edge)
+        around = around * (1 - plateau(len(samples), start, stop, rate)[:, None])
+    return around
 
 
 def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple[int, int, list[Span]]]:
@@ -104,10 +116,3 @@ def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple
         stop = min(stop, max(start + int(window), int(last + margin)))
         placed.append((start, stop, [Span(s.start - start, s.stop - start, s.low, s.high) for s in group]))
     return placed
-
-
-def _notes(request: Request, source: Source, boxes: tuple[Box, ...]) -> tuple[str, ...]:
-    top = request.pipe.config.mel.f_max
-    if source.rate / 2 > 1.1 * top and any(box.high is None or box.high > top for box in boxes):
-        return (f"the model reaches {top:g} Hz; above that the box stays empty",)
-    return ()

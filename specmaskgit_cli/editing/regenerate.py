@@ -21,8 +21,11 @@ BLUR_FRAMES = 12.0  # standard deviations of the weights by which known cells co
 BLUR_BANDS = 3.0
 MAX_CORRECTION = 2.0  # nats
 SETTLE_FRAMES = 20
-MAX_RISE = 0.35  # nats, up to a sound that follows
-TILT = 0.06  # nats a band by which the guess at a missing high end falls
+MAX_RISE = 0.35  # nats, above what came before, up to a sound that follows
+# Nats a band by which the guess at a missing high end falls: the mean of 200 sounds above 3.6 kHz. The slope of a
+# sound's lower bands says next to nothing about it.
+TILT = 0.07
+STEADY_FRAMES = 5  # over which the level it goes by is averaged: the texture below is not that above
 
 
 @dataclass
@@ -74,7 +77,9 @@ def fresh_cells(shape: tuple[int, int], start: int, stop: int, low: float | None
     return fresh
 
 
-def regenerate(request: Request, wave: np.ndarray, fresh: np.ndarray, free: np.ndarray) -> np.ndarray:
+def regenerate(
+    request: Request, wave: np.ndarray, fresh: np.ndarray, free: np.ndarray, trust: float = 1.0, least: float = 0.0
+) -> np.ndarray:
     """Make cells of a sound's spectrogram anew.
 
     The known cells are tokenised, those that are fresh decoded by the masked core in the light of the known ones;
@@ -85,24 +90,32 @@ def regenerate(request: Request, wave: np.ndarray, fresh: np.ndarray, free: np.n
         wave: float32 [n] at the model's rate and level; n a multiple of the samples of a token column.
         fresh: bool [n_mels, n / hop_length], see `fresh_cells`.
         free: bool [n], the samples that may change.
+        trust, least: see `regenerate_mel`.
 
     Returns:
         float32 [n], equal to `wave` where not free.
     """
     cfg = request.pipe.config.mel
-    mel = regenerate_mel(request, log_mel(wave, cfg), fresh)
+    mel = regenerate_mel(request, log_mel(wave, cfg), fresh, trust, least)
     return mel_to_waveform(request.pipe.runtime, mel, request.rng, Known(wave, fresh, free))
 
 
-def regenerate_mel(request: Request, mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
-    """Natural-log mel [n_mels, frames] with its fresh cells drawn anew; frames a multiple of the patch."""
+def regenerate_mel(
+    request: Request, mel: np.ndarray, fresh: np.ndarray, trust: float = 1.0, least: float = 0.0
+) -> np.ndarray:
+    """Natural-log mel [n_mels, frames] with its fresh cells drawn anew; frames a multiple of the patch.
+
+    Args:
+        trust: share of what is drawn in the new cells; the rest is `guess`.
+        least: patches of which no more than this share is fresh keep the tokens of the guess.
+    """
     if not fresh.any():
         return mel
     pipe, known = request.pipe, ~fresh
     patch = pipe.config.tokenizer.patch
     rows, columns = mel.shape[0] // patch, mel.shape[1] // patch
-    # A patch with any fresh cell is drawn as a whole.
-    mask = fresh.reshape(rows, patch, columns, patch).any(axis=(1, 3))
+    # A patch is drawn as a whole or not at all.
+    mask = fresh.reshape(rows, patch, columns, patch).mean(axis=(1, 3)) > least
     made = guess(mel, fresh)
     condition = request.condition
     if condition is None:
@@ -113,7 +126,8 @@ def regenerate_mel(request: Request, mel: np.ndarray, fresh: np.ndarray) -> np.n
         tokens, mask, condition, request.negative, request.settings, request.rng, pipe.count(request.progress, columns)
     )
     drawn = tokens_to_mel(pipe.runtime, tokens, request.rng)
-    return settle(np.where(fresh, drawn + correction(mel - drawn, known), mel), fresh)
+    drawn = made + np.float32(trust) * (drawn + correction(mel - drawn, known) - made)
+    return settle(np.where(fresh, drawn, mel), fresh)
 
 
 def correction(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -129,8 +143,8 @@ def settle(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
     """Take steps in level out of the borders of spans that are fresh in all bands.
 
     After known sound, the new is raised or lowered to go on as loud as it was; before known sound it is lowered, but
-    hardly raised, as sounds begin suddenly and end slowly. The change dies away within half a second, and by the other
-    border of the span, which has its own.
+    hardly raised above what came before it, as sounds begin suddenly and end slowly. The change dies away within half
+    a second, and by the other border of the span, which has its own.
     """
     new = fresh.all(axis=0)
     level = 0.5 * np.log(np.exp(2.0 * mel).sum(axis=0))
@@ -142,8 +156,12 @@ def settle(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         inside = inside[: int(np.argmin(new[inside])) or len(inside)]
         outside = np.arange(edge, -1, -1) if forward else np.arange(edge + 1, len(level))
         outside = outside[: int(np.argmax(new[outside])) or len(outside)][:SETTLE_FRAMES]
-        step = _mean_level(level[outside]) - _mean_level(level[inside[:SETTLE_FRAMES]])
-        step = np.clip(step, -MAX_CORRECTION, MAX_CORRECTION if forward else MAX_RISE)
+        own = _mean_level(level[inside[:SETTLE_FRAMES]])
+        limit = MAX_CORRECTION
+        if not forward:
+            before = level[max(0, inside[-1] - SETTLE_FRAMES) : inside[-1]]
+            limit = MAX_RISE + max(0.0, _mean_level(before) - own if len(before) else 0.0)
+        step = np.clip(_mean_level(level[outside]) - own, -MAX_CORRECTION, min(limit, MAX_CORRECTION))
         fall = np.exp(-np.arange(len(inside)) / (2 * SETTLE_FRAMES))
         if 0 < inside[-1] < len(level) - 1:  # known sound at the other end too: the changes cross over
             fall *= np.linspace(1, 0, len(inside)) if len(inside) > 1 else 0.5
@@ -170,7 +188,9 @@ def guess(mel: np.ndarray, fresh: np.ndarray) -> np.ndarray:
     for band in missing:
         nearest = min(present, key=lambda other: abs(other - band))
         around = [other for other in present if abs(other - nearest) < 4]
-        filled[band] = filled[around].mean(axis=0) - TILT * max(0, band - nearest)
+        level = np.pad(filled[around].mean(axis=0), STEADY_FRAMES // 2, mode="edge")
+        level = np.convolve(level, np.full(STEADY_FRAMES, 1 / STEADY_FRAMES), mode="valid")
+        filled[band] = level - TILT * max(0, band - nearest)
     return filled
 
 

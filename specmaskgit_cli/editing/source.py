@@ -15,6 +15,7 @@ from ..pipeline import INPUT_PEAK_DB
 MIN_SECONDS = 0.05
 MAX_CHANNEL_GAIN = 4.0
 FADE_SECONDS = 0.03
+MIRROR_SECONDS = 0.1  # by which a sound is mirrored at its ends before it is filtered
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.
     """
     if low in (None, 0) and high is None:
         return x
-    size = 1 << (2 * len(x) - 1).bit_length()  # room, so that the ends do not run into each other
+    # A sound that is cut off abruptly would click in each of its bands; mirrored, it goes on.
+    margin = min(round(MIRROR_SECONDS * rate), len(x) - 1)
+    size = 1 << (len(x) + 2 * margin - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / rate)
     response = np.ones(len(hz), np.float32)
     if low:
@@ -112,7 +115,9 @@ def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.
         response *= _rise((high - hz) / (0.1 * high))
     out = np.empty(x.shape, np.float32)
     for channel in range(x.shape[1]):
-        out[:, channel] = np.fft.irfft(np.fft.rfft(x[:, channel], size) * response, size)[: len(x)]
+        mirrored = np.pad(x[:, channel], margin, mode="reflect")
+        filtered = np.fft.irfft(np.fft.rfft(mirrored, size) * response, size)
+        out[:, channel] = filtered[margin : margin + len(x)]
     return out
 
 

@@ -10,25 +10,26 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.files import resample, to_mono
-from ..audio.griffin_lim import Known, griffin_lim
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
 from ..editing import edit_source
-from ..editing.regenerate import fresh_cells, guess
-from ..editing.source import Source, band
+from ..editing.cutoff import find_cutoff
+from ..editing.source import Source
 from ..errors import SmgError
 from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..render import mel_to_waveform
 from ..training.data import find_sources, iterate_clips, split_sources
+from .agreement import agreement
+from .baselines import HOP, N_FFT, brick_wall, interpolated, log_power, mirrored, sloped_noise, true_mel
 
-N_FFT, HOP = 2048, 512
-FLOOR = 1e-8  # of the power spectrum
 CUTOFF, ABOVE = 4200.0, 4300.0  # Hz
 GAP_SECONDS = 1.0
 CONTINUE_SECONDS = 4.0
 STEP_SECONDS = 0.25  # of sound on both sides of a join, whose levels are compared
 MIN_SECONDS = 4.0
+FULL = 0.95  # of the model's band, that a clip has to fill to be extended
+
+Measured = tuple[dict[str, float], dict[str, np.ndarray]]  # values, and sounds for a judge
 
 
 def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, np.ndarray]]:
@@ -66,31 +67,48 @@ def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, n
 
 def evaluate_edits(
     pipe: Pipeline, data: list[Path], count: int = 32, steps: int = 16, prompts: bool = False, seed: int = 0,
-    report: Callable[[int], None] | None = None,
+    report: Callable[[int], None] | None = None, judge: str | None = None,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Means over clips of all measurements, by task and name.
 
     Args:
         prompts: go by the clips' captions instead of the embedding of what stays.
         report: called with the number of clips done.
+        judge: command of an external tagger; see `agreement`.
+
+    Raises:
+        SmgError: there is no such clip, or the tagger fails.
     """
     rows: dict[str, dict[str, list[float]]] = {}
+    sounds: dict[str, list[dict[str, np.ndarray]]] = {}
     for index, (caption, wave) in enumerate(clips(data, count, pipe)):
         common = {"seed": seed + index, "steps": steps, "prompt": caption if prompts and caption.strip() else None}
         for task, measure in MEASUREMENTS.items():
-            for name, value in measure(pipe, wave, common).items():
+            values, versions = measure(pipe, wave, common)
+            for name, value in values.items():
                 rows.setdefault(task, {}).setdefault(name, []).append(value)
+            if versions:
+                sounds.setdefault(task, []).append(versions)
         if report:
             report(index + 1)
-    means = {task: {name: float(np.mean(values)) for name, values in row.items()} for task, row in rows.items()}
+    means = {
+        task: {name: float(np.mean(values)) for name, values in row.items()} | {"clips": len(row["seconds"])}
+        for task, row in rows.items()
+    }
+    for task, heard in sounds.items() if judge else ():
+        means[task] |= agreement(judge, heard, pipe.config.mel.sample_rate)
     return {"clips": {"count": index + 1}} | means
 
 
-def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[str, float]:
-    """Log-spectral distances over the model's band and above the cut-off: the low-passed clip, the extended one, what
-    a vocoder makes of its spectrogram without low-frequency replacement, and two extensions without a model."""
-    rate = pipe.config.mel.sample_rate
-    low = _brick_wall(wave, rate)
+def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
+    """Log-spectral distances over all frequencies, over those above the cut-off, and over the model's band: of the
+    low-passed clip, the extended one, what a vocoder makes of its spectrogram without low-frequency replacement, two
+    extensions without a model, and one from the true spectrogram. Nothing for a clip that ends low by itself."""
+    rate, top = pipe.config.mel.sample_rate, pipe.config.mel.f_max
+    own = find_cutoff(wave[:, None], rate)
+    if own is not None and own < FULL * top:
+        return {}, {}
+    low = brick_wall(wave, rate, CUTOFF)
     sound, seconds = _timed(pipe, low, ExtendOptions("clip", cutoff=CUTOFF, **common))
     made = sound.samples[:, 0]
     vocoded = mel_to_waveform(pipe.runtime, sound.mel, np.random.default_rng(0))[: len(wave)]
@@ -99,16 +117,17 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[st
         "before": low,
         "extended": made,
         "without_lfr": np.pad(vocoded, (0, len(wave) - len(vocoded))),
-        "mirrored": _mirrored(low, rate),
-        "sloped_noise": _sloped_noise(low, rate),
+        "mirrored": mirrored(low, rate, CUTOFF),
+        "sloped_noise": sloped_noise(low, rate, CUTOFF),
+        "true_mel": true_mel(pipe, wave, low, CUTOFF),
     }
-    top = pipe.config.mel.f_max
-    out = {name: lsd(wave, version, rate, 0, top) for name, version in versions.items()}
-    out |= {f"{name}_above": lsd(wave, version, rate, ABOVE, top) for name, version in versions.items()}
-    return out | {"seconds": seconds}
+    out = {name: lsd(wave, version, rate) for name, version in versions.items()}
+    out |= {f"{name}_above": lsd(wave, version, rate, ABOVE) for name, version in versions.items()}
+    out |= {f"{name}_model_band": lsd(wave, version, rate, 0, top) for name, version in versions.items()}
+    return out | {"seconds": seconds}, {"original": wave, "before": low, "extended": made}
 
 
-def measure_inpainting(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[str, float]:
+def measure_inpainting(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
     """A gap of a second in the middle: log-spectral distance there, and the greatest change outside of it."""
     cfg = pipe.config.mel
     rate, middle = cfg.sample_rate, len(wave) / 2 / cfg.sample_rate
@@ -120,17 +139,17 @@ def measure_inpainting(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[s
     made = sound.samples[:, 0]
     outside = np.ones(len(wave), bool)
     outside[gap] = False
-    versions = {"inpainted": made, "silence": silent, "interpolated": _interpolated(silent, gap, pipe)}
+    versions = {"inpainted": made, "silence": silent, "interpolated": interpolated(silent, gap, pipe)}
     out = {name: lsd(wave[gap], version[gap], rate, 0, cfg.f_max) for name, version in versions.items()}
     levels = 20 * np.log10(_rms(made[gap]) / _rms(wave[gap]))
     return out | {
         "greatest_change_outside": float(np.abs(made - wave)[outside].max()),
         "level_error_db": abs(float(levels)),
         "seconds": seconds,
-    }
+    }, {"original": wave, "silence": silent, "inpainted": made, "interpolated": versions["interpolated"]}
 
 
-def measure_continuation(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[str, float]:
+def measure_continuation(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
     """Level step at the join in dB, beside that of the original going on; the clip's second half is taken away."""
     rate = pipe.config.mel.sample_rate
     half = wave[: len(wave) // 2]
@@ -142,10 +161,10 @@ def measure_continuation(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict
         "step_db_original": _step(wave, len(half), rate),
         "changed_samples": float(np.count_nonzero(made[: len(half)] != half)),
         "seconds": seconds,
-    }
+    }, {}
 
 
-def measure_loop(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[str, float]:
+def measure_loop(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
     """Change of the spectrum and of the waveform over the join, relative to the median within the sound; 1 is none."""
     sound, seconds = _timed(pipe, wave, LoopOptions("clip", **common))
     made = sound.samples[:, 0]
@@ -157,7 +176,7 @@ def measure_loop(pipe: Pipeline, wave: np.ndarray, common: dict) -> dict[str, fl
         "sample_ratio": sample,
         "sample_ratio_before": before_sample,
         "seconds": seconds,
-    }
+    }, {}
 
 
 MEASUREMENTS = {
@@ -173,20 +192,22 @@ def lsd(reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, hig
     over frames; from `low` to `high` Hz."""
     hz = np.arange(N_FFT // 2 + 1) * rate / N_FFT
     inside = (hz >= low) & (hz <= high)
-    difference = _log_power(reference)[:, inside] - _log_power(other)[:, inside]
+    difference = log_power(reference)[:, inside] - log_power(other)[:, inside]
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
 
 
 def seam_ratio(wave: np.ndarray) -> tuple[float, float]:
     """What changes where the end of [n] meets its beginning, relative to ordinary neighbours: (log spectrum over a
-    hop, waveform over a sample against the 99th percentile)."""
+    hop, the greatest of those over the join against the median of the greatest of as many elsewhere; waveform over a
+    sample against the 99th percentile)."""
     turned = np.roll(wave, len(wave) // 2)
-    frames = _log_power(turned)
-    flux = np.sqrt((np.diff(frames, axis=0) ** 2).mean(axis=1))
-    seam = (len(wave) // 2 - N_FFT // 2) // HOP  # the frame in whose middle the join lies
+    flux = np.sqrt((np.diff(log_power(turned), axis=0) ** 2).mean(axis=1))
+    over = N_FFT // HOP + 1  # pairs of neighbouring frames, of which one at least reaches over a place
+    greatest = np.lib.stride_tricks.sliding_window_view(np.pad(flux, (0, max(0, over - len(flux)))), over).max(axis=1)
+    first = min(max(0, (len(wave) // 2 - N_FFT) // HOP), len(greatest) - 1)
     jumps = np.abs(np.diff(wave))
     return (
-        float(flux[max(0, seam - 2) : seam + 3].max() / max(np.median(flux), 1e-9)),
+        float(greatest[first] / max(np.median(greatest), 1e-9)),
         float(abs(wave[0] - wave[-1]) / max(np.quantile(jumps, 0.99), 1e-9)),
     )
 
@@ -197,12 +218,6 @@ def _timed(pipe: Pipeline, wave: np.ndarray, options):
     return sound, time.perf_counter() - started
 
 
-def _log_power(wave: np.ndarray) -> np.ndarray:
-    wave = np.pad(wave, (0, max(0, N_FFT - len(wave))))
-    frames = np.lib.stride_tricks.sliding_window_view(wave, N_FFT)[::HOP]
-    return np.log10(np.maximum(np.abs(np.fft.rfft(frames * np.hanning(N_FFT + 1)[:-1])) ** 2, FLOOR))
-
-
 def _rms(wave: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(wave), dtype=np.float64)) + 1e-6)
 
@@ -210,43 +225,3 @@ def _rms(wave: np.ndarray) -> float:
 def _step(wave: np.ndarray, at: int, rate: int) -> float:
     size = round(STEP_SECONDS * rate)
     return abs(20 * float(np.log10(_rms(wave[at : at + size]) / _rms(wave[at - size : at]))))
-
-
-def _brick_wall(wave: np.ndarray, rate: int) -> np.ndarray:
-    return band(wave[:, None], rate, None, CUTOFF)[:, 0]
-
-
-def _mirrored(low: np.ndarray, rate: int) -> np.ndarray:
-    """The band below the cut-off folded up: modulation by twice the cut-off, of which the part above it is added."""
-    shifted = 2 * low * np.cos(2 * np.pi * 2 * CUTOFF * np.arange(len(low)) / rate)
-    return low + band(shifted[:, None].astype(np.float32), rate, CUTOFF, 2 * CUTOFF)[:, 0]
-
-
-def _sloped_noise(low: np.ndarray, rate: int) -> np.ndarray:
-    """Noise above the cut-off that follows the level of the octave below and falls on as the spectrum does there."""
-    noise = np.random.default_rng(0).standard_normal(len(low)).astype(np.float32)
-    hz = np.arange(N_FFT // 2 + 1) * rate / N_FFT
-    octave = (hz > CUTOFF / 2) & (hz < CUTOFF / 1.2)
-    level = _log_power(low)[:, octave].mean(axis=0)
-    slope = min(0.0, float(np.polyfit(np.log2(hz[octave] / CUTOFF), level, 1)[0])) / 2  # log10 amplitude an octave
-    size = 1 << (len(low) - 1).bit_length()
-    places = np.fft.rfftfreq(size, 1 / rate)
-    shaped = np.fft.rfft(noise, size) * 10 ** (slope * np.log2(np.maximum(places, CUTOFF) / CUTOFF))
-    shaped = np.fft.irfft(shaped, size)[: len(low)].astype(np.float32)
-    below = band(low[:, None], rate, CUTOFF / 2, CUTOFF)[:, 0]
-    size = round(0.05 * rate)
-    envelope = np.sqrt(np.convolve(below**2, np.ones(size) / size, mode="same"))
-    density = np.sqrt(rate / 2 / (CUTOFF / 2))  # noise fills the whole band, the octave only this part of it
-    return low + band((shaped * envelope * density)[:, None].astype(np.float32), rate, CUTOFF, None)[:, 0]
-
-
-def _interpolated(silent: np.ndarray, gap: slice, pipe: Pipeline) -> np.ndarray:
-    """The gap filled by linear interpolation of the log-mel in time, and Griffin-Lim in phase with the rest."""
-    cfg = pipe.config.mel
-    wave = np.pad(silent, (0, -len(silent) % cfg.hop_length))
-    mel = log_mel(wave, cfg)
-    fresh = fresh_cells(mel.shape, gap.start, gap.stop, None, None, cfg)
-    free = np.zeros(len(wave), bool)
-    free[gap] = True
-    made = griffin_lim(guess(mel, fresh), cfg, 16, rng=np.random.default_rng(0), known=Known(wave, fresh, free))
-    return made[: len(silent)]
