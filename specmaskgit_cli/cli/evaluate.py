@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from . import common
 from .progress import progress_bar
 
 app = typer.Typer(help="Measure a model on your own sounds.", no_args_is_help=True, rich_markup_mode=None)
+
+Data = Annotated[
+    list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards.", show_default=False)
+]
+Prompts = Annotated[
+    Path | None, typer.Option(metavar="CSV", help="Prompts: columns prompt and, for a judge, expected.")
+]
+Clips = Annotated[int, typer.Option(help="Real clips and prompts, at most.")]
+Seeds = Annotated[int, typer.Option(help="Sounds a prompt.")]
+Seconds = Annotated[float, typer.Option(help="Length of all sounds.")]
+Seed = Annotated[int, typer.Option(help="Of the choice of clips and of the first sound.")]
+Embedder = Annotated[str, typer.Option(metavar="own|clap|NAME", help="What the distances are measured with.")]
+Judge = Annotated[str | None, typer.Option(metavar="CMD", help="Command of an external tagger.")]
+Report = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write the report as JSON.")]
 
 
 @app.callback()
@@ -26,6 +42,7 @@ def edits(
     steps: Annotated[int, typer.Option(min=1, max=256, help="Decoding steps.")] = 16,
     prompts: Annotated[bool, typer.Option("--prompts", help="Go by the clips' captions.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first clip.")] = 0,
+    judge: Judge = None,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -40,12 +57,13 @@ def edits(
     """
     from ..pipeline import load
 
-    pipe = load(model, backend, device, threads, vocoder)
+    with progress_bar("downloading", quiet) as progress:
+        pipe = load(model, backend, device, threads, vocoder, progress)
     from ..evaluation.edits import evaluate_edits
 
     with progress_bar("evaluating", quiet) as progress:
         report = progress and (lambda done: progress(done, clips))
-        results = evaluate_edits(pipe, data, clips, steps, prompts, seed, report)
+        results = evaluate_edits(pipe, data, clips, steps, prompts, seed, report, judge)
     if as_json:
         document = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "steps": steps} | results
         print(json.dumps(document, indent=2))
@@ -53,3 +71,130 @@ def edits(
     for task, row in results.items():
         for name, value in row.items():
             print(f"{task:<10} {name:<26} {value:10.4g}")
+
+
+@app.command("model")
+def evaluate_model_command(
+    data: Data,
+    training: Annotated[
+        list[Path] | None, typer.Option(help="What the model was trained on, if not the other shards of --data.")
+    ] = None,
+    clips: Clips = 64,
+    seeds: Seeds = 2,
+    seconds: Seconds = 4.0,
+    seed: Seed = 0,
+    prompts: Prompts = None,
+    embedder: Embedder = "own",
+    judge: Judge = None,
+    steps: common.Steps = 16,
+    guidance: common.Guidance = 5.0,
+    sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Also draw the spectrograms side by side.")] = None,
+    output: Report = None,
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Measure vocoder, tokenizer and generator against real sounds, and whether training clips are copied.
+
+    Shards named val* are used if there are any, else all that is given.
+    """
+    from ..audio.files import check_writable
+    from ..decoding import DecodeSettings
+    from ..evaluation.material import EvaluationOptions
+    from ..options import GenerateOptions
+
+    options = EvaluationOptions(
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
+    )
+    GenerateOptions(prompt="-", steps=steps, guidance=guidance)  # checks them
+    for file in filter(None, (sheet, output)):
+        check_writable(file)
+    if sheet and sheet.suffix.lower() != ".png":
+        raise UsageError(f"--sheet is {str(sheet)!r}; end the name in .png")
+    pipe = _load(model, backend, device, threads, vocoder, quiet)
+    from ..evaluation.model import evaluate_model, tables
+
+    with progress_bar("evaluating", quiet) as progress:
+        settings = DecodeSettings(steps=steps, guidance=guidance)
+        results, mels = evaluate_model(pipe, data, options, settings, training, progress, _told(quiet))
+    header = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "seconds": seconds, "seeds": seeds}
+    document = header | {"steps": steps, "guidance": guidance} | results
+    if sheet:
+        from ..audio.image import save_sheet
+
+        save_sheet(sheet, mels, pipe.config.mel)
+    _hand_over(document, tables(document), output, as_json)
+
+
+@app.command("sampling")
+def sampling_command(
+    data: Annotated[list[Path] | None, typer.Option("--data", help="Real sounds, for the distances.")] = None,
+    prompts: Prompts = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="steps, guidance, temperature, order or strategy; all by default.")
+    ] = None,
+    clips: Clips = 64,
+    seeds: Seeds = 1,
+    seconds: Seconds = 4.0,
+    seed: Seed = 0,
+    embedder: Embedder = "own",
+    judge: Judge = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Report as JSON; go on from one there.")
+    ] = None,
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Measure quality and time against steps, guidance, temperature, order, and other ways to decode."""
+    from ..audio.files import check_writable
+    from ..evaluation.material import EvaluationOptions
+
+    options = EvaluationOptions(
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
+    )
+    if output:
+        check_writable(output)
+    pipe = _load(model, backend, device, threads, vocoder, quiet)
+    from ..evaluation.sampling import evaluate_sampling, tables
+    from ..evaluation.tables import markdown
+
+    with progress_bar("evaluating", quiet) as progress:
+        document = evaluate_sampling(pipe, data, options, sweep, output, progress)
+    if as_markdown and not as_json:
+        print("\n\n".join(map(markdown, tables(document))))
+        return
+    _hand_over(document, tables(document), None, as_json)
+
+
+def _load(model, backend, device, threads, vocoder, quiet):
+    from ..pipeline import load
+
+    with progress_bar("downloading", quiet) as progress:
+        return load(model, backend, device, threads, vocoder, progress)
+
+
+def _told(quiet: bool):
+    """What says on standard error how far the work is."""
+    return lambda line: None if quiet else print(f"smg: {line}", file=sys.stderr)
+
+
+def _hand_over(document: dict, tables: list, output: Path | None, as_json: bool) -> None:
+    """Write the report to its file, and print it as JSON or as tables."""
+    from ..evaluation.tables import show, write_report
+
+    if output:
+        write_report(output, document)
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        show(tables)

@@ -13,24 +13,33 @@ from typing import Protocol
 import numpy as np
 
 from . import sampling
-from .schedule import counts, guidance_ramp, noise_ramp
+from .schedule import SCHEDULES, counts, guidance_ramp, noise_ramp
 
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How to decode. The defaults are the paper's where it names one."""
+    """How to decode. The defaults are the paper's where it names one.
+
+    Other ways to decode are settings of the same loop. Order "raster" with as many steps as there are tokens, or more,
+    is autoregressive; order "random" with the linear schedule is the reverse process of absorbing-state diffusion, the
+    kind of VQ-Diffusion (arXiv 2111.14822). Both have their guidance without a ramp.
+    """
 
     steps: int = 16
     guidance: float = 5.0  # reached at the last step; 0 turns the unconditional pass off
     temperature: float = 1.0
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step
-    order: str = "confidence"  # or "halton", "random"
+    order: str = "confidence"  # or "halton", "random", "raster"
+    schedule: str = "cosine"  # of the tokens decided at a step; or "linear"
+    ramp: bool = True  # let the guidance rise from 0; else it is the same at every step
     detail: float = 0.6  # temperature of the deeper levels, as a share of the first level's
 
     def __post_init__(self):
         if self.order not in sampling.ORDERS:
             raise ValueError(f"order is {self.order!r}, expected one of {', '.join(sampling.ORDERS)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         if self.steps < 1 or not self.temperature > 0 or not self.detail > 0 or not 0 < self.top_p <= 1:
             raise ValueError(f"steps below 1, temperature or detail not above 0, or top_p outside (0, 1]: {self}")
 
@@ -89,13 +98,16 @@ def decode(
     # Views, as both arrays are in C order: what is written through them is what the model sees at the next step.
     codes, masked = grid.reshape(batch, -1, levels), undecided.reshape(batch, -1)
 
-    plans = [counts(int(n), settings.steps) for n in masked.sum(axis=1)]
+    plans = [counts(int(n), settings.steps, settings.schedule) for n in masked.sum(axis=1)]
     ranks = _ranks(settings.order, rows, columns, rngs)
     steps = max(map(len, plans), default=0)
     for step in range(steps):
         items = np.array([item for item, plan in enumerate(plans) if step < len(plan)])
         keep = np.array([plans[item][step] for item in items])
-        scales = np.array([guidance_ramp(step, len(plans[item]), settings.guidance) for item in items], np.float32)
+        scales = np.array(
+            [guidance_ramp(step, len(plans[item]), settings.guidance) if settings.ramp else settings.guidance
+             for item in items], np.float32,
+        )  # fmt: skip
         guided = items[scales != 0]
         both = np.concatenate([items, guided])
         against = condition if negative is None else negative
@@ -163,6 +175,7 @@ def _ranks(order: str, rows: int, columns: int, rngs: Sequence[np.random.Generat
     """Place of each cell in an order fixed beforehand, int [B, rows * columns]; None where the confidence decides."""
     if order == "confidence":
         return None
-    if order == "halton":
-        return np.tile(np.argsort(sampling.halton_order(rows, columns)), (len(rngs), 1))
-    return np.stack([rng.permutation(rows * columns) for rng in rngs])
+    if order == "random":
+        return np.stack([rng.permutation(rows * columns) for rng in rngs])
+    visits = sampling.halton_order if order == "halton" else sampling.raster_order
+    return np.tile(np.argsort(visits(rows, columns)), (len(rngs), 1))

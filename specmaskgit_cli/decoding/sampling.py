@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ORDERS = ("confidence", "halton", "random")
+ORDERS = ("confidence", "halton", "random", "raster")
 
 
 def draw_noise(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
@@ -97,6 +97,15 @@ def halton_order(rows: int, columns: int) -> np.ndarray:
         if len(visited) == cells:
             return visited[np.argsort(first)]
         points *= 2
+
+
+def raster_order(rows: int, columns: int) -> np.ndarray:
+    """All cells of a grid column by column, each from its first row on: in time, low frequencies first.
+
+    Returns:
+        int64 [rows * columns]: flat indices, row by row, each once.
+    """
+    return np.arange(rows * columns).reshape(rows, columns).T.ravel()
 
 
 def _radical_inverse(index: np.ndarray, base: int) -> np.ndarray:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+SCHEDULES = ("cosine", "linear")
 
-def counts(masked: int, steps: int) -> np.ndarray:
-    """Number of tokens to keep at each step, by the cosine schedule of MaskGIT (arXiv 2202.04200, section 3.3).
+
+def counts(masked: int, steps: int, schedule: str = "cosine") -> np.ndarray:
+    """Number of tokens to keep at each step: few at first, by the cosine schedule of MaskGIT (arXiv 2202.04200, section
+    3.3), or as many at every step, which is the expectation of absorbing-state diffusion (D3PM, arXiv 2107.03006).
 
     The schedule spans the masked tokens only, so a small edit and a whole clip are decoded with the same care.
     Fewer tokens than steps leave fewer steps: one token each.
@@ -14,13 +17,17 @@ def counts(masked: int, steps: int) -> np.ndarray:
     Args:
         masked: tokens to decode in all, 0 or more.
         steps: steps asked for, 1 or more.
+        schedule: "cosine" or "linear".
 
     Returns:
         int64 [min(masked, steps)], each at least 1, never falling, summing to `masked`.
     """
     steps = min(steps, masked)
     done = np.arange(1, steps + 1)
-    remaining = np.floor(masked * np.cos(np.pi / 2 * done / steps)).astype(np.int64) if steps else done
+    if schedule == "linear":
+        remaining = masked * (steps - done) // max(steps, 1)
+    else:
+        remaining = np.floor(masked * np.cos(np.pi / 2 * done / max(steps, 1))).astype(np.int64)
     previous = masked
     for index in range(steps):
         # At least one token now, and at least one left for every later step.

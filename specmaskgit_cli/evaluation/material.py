@@ -1,0 +1,95 @@
+"""What a model is measured on: which clips and which prompts, by the options of a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UsageError
+from ..options import RANGES
+from ..pipeline import Pipeline
+from .clips import Clip, Prompt, choose, list_clips, read_clips, read_prompts
+from .recognition import Recogniser
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """What to measure on.
+
+    Attributes:
+        clips: real clips, and prompts, at most; as many more real clips are the reference.
+        seeds: sounds a prompt.
+        seconds: length of all sounds.
+        seed: of the choice of clips and of the first sound.
+        prompts: CSV file of prompts; None takes the labels of the clips.
+        embedder: for the distances; see `open_embedder`.
+        judge: command of an external tagger; see `judge`.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    clips: int = 64
+    seeds: int = 2
+    seconds: float = 4.0
+    seed: int = 0
+    prompts: Path | None = None
+    embedder: str = "own"
+    judge: str | None = None
+
+    def __post_init__(self):
+        low, high, _ = RANGES["seconds"]
+        if not low <= self.seconds <= high:
+            raise UsageError(f"seconds is {self.seconds:g}; use a number from {low:g} to {high:g}")
+        for name, least in (("clips", 2), ("seeds", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; use {least} or more")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Two disjoint sets of real clips of equal size, and the prompts to generate from."""
+
+    subjects: list[Clip]
+    reference: list[Clip]
+    prompts: list[Prompt]
+    of_kind: bool  # the clips were chosen for being of the prompts' kinds
+
+
+def gather(pipe: Pipeline, data: list[Path], options: EvaluationOptions) -> tuple[Material, Recogniser]:
+    """Choose and read the clips. With prompts of their own, the clips whose label is, among the sounds that the model
+    knows, the same as a prompt's are taken if they are enough, so that like is compared with like.
+
+    Raises:
+        SmgError: a file that cannot be read, or too few clips.
+    """
+    prompts = read_prompts(options.prompts)[: options.clips] if options.prompts else []
+    listing = list_clips(data)
+    recogniser = Recogniser(pipe, [label for _, label, _ in listing])
+    of_kind = False
+    if prompts:
+        of_prompts = _kinds(pipe, recogniser, [prompt.text for prompt in prompts])
+        wanted = {kind: prompt.expected for kind, prompt in zip(of_prompts, prompts, strict=True)}
+        kinds = _kinds(pipe, recogniser, [label for _, label, _ in listing])
+        listing = [
+            (key, label, own or wanted.get(kind, "")) for (key, label, own), kind in zip(listing, kinds, strict=True)
+        ]
+        alike = [entry for entry, kind in zip(listing, kinds, strict=True) if kind in wanted]
+        of_kind = len(alike) >= min(options.clips, len(prompts))
+        listing = alike if of_kind else listing
+    size = min(options.clips, len(prompts)) if prompts else options.clips
+    order = np.random.default_rng(options.seed).permutation(len(listing))[: 2 * size]
+    waves = read_clips(data, [listing[i][0] for i in order], options.seconds, pipe.config.mel)
+    clips = [Clip(*listing[i], waves[listing[i][0]]) for i in order if listing[i][0] in waves]
+    first, second = choose(len(clips), size, np.random.default_rng(options.seed))
+    subjects = [clips[i] for i in first]
+    prompts = prompts or [Prompt(clip.label, clip.expected) for clip in subjects]
+    return Material(subjects, [clips[i] for i in second], prompts, of_kind), recogniser
+
+
+def _kinds(pipe: Pipeline, recogniser: Recogniser, texts: list[str]) -> list[int]:
+    unique = sorted(set(texts))
+    kinds = dict(zip(unique, recogniser.kinds(unique, pipe.runtime.embed_text(unique)).tolist(), strict=True))
+    return [kinds[text] for text in texts]

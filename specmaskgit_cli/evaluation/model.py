@@ -1,0 +1,287 @@
+"""A model measured part by part on real sounds: vocoder, tokenizer, generator."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.levels import normalize_peak
+from ..audio.mel import log_mel
+from ..decoding import DecodeSettings
+from ..pipeline import INPUT_PEAK_DB, Pipeline
+from ..training.data import find_sources, open_cache, split_sources
+from . import recognition
+from .clips import Prompt, arrange
+from .copying import Nearest, TrainingClips, summarise
+from .distances import frechet, kernel_distance, mean_pairwise
+from .embedders import Embedder, OwnEmbedder, open_embedder
+from .judge import judge
+from .material import EvaluationOptions, Material, gather
+from .synthesis import copy_synthesis, generate, mel_error, round_trip
+from .tables import Table
+
+SAME_LABEL = 8  # real clips of a label, at most, whose diversity is measured
+CONTROLS = 32  # training clips put through the tokenizer, to see what a copy would look like
+SHEET_ROWS = 24
+COLUMNS = {
+    "fad": "FAD",
+    "kad": "KAD",
+    "text_audio": "text audio",
+    "text_audio_embedder": "text audio, embedder",
+    "hit1": "hit@1",
+    "hit5": "hit@5",
+    "mel_l1": "mel L1",
+    "mel_l1_before_vocoder": "L1 of codes",
+    "judge_hit1": "judge hit@1",
+    "judge_hit5": "judge hit@5",
+    "judge_probability": "judge p",
+    "seconds_a_clip": "s a clip",
+}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Group:
+    """Sounds of one kind: some takes of each text, and what is known about them."""
+
+    takes: list[list[np.ndarray]]
+    texts: list[str]
+    expected: list[str]
+    row: dict[str, float] = field(default_factory=dict)
+    own: np.ndarray | None = None  # embeddings in the joint space [takes, texts, D]
+
+    def judged(self) -> list[tuple[np.ndarray, str]]:
+        """The sounds of which an external tagger can say whether they are right, with the classes that would be."""
+        return [pair for take in self.takes for pair in zip(take, self.expected, strict=True) if pair[1]]
+
+
+def evaluate_model(
+    pipe: Pipeline, data: list[Path], options: EvaluationOptions, settings: DecodeSettings,
+    training: list[Path] | None = None, progress: Progress | None = None, report: Callable[[str], None] = print,
+) -> tuple[dict, list[list[np.ndarray | None]]]:  # fmt: skip
+    """All measurements of a model.
+
+    Args:
+        settings: how to decode.
+        training: what the model was trained on; None takes the shards of `data` that are not named val*, where others
+            are. Without any, the nearest training clips are left out.
+        progress: called with (done, to do).
+        report: told how the decoding of the training clips goes.
+
+    Returns:
+        The results as plain JSON types, and a sheet of mels: real, copy synthesis, round trip, and the seeds.
+
+    Raises:
+        SmgError: data, prompts, embedder or judge that cannot be used.
+    """
+    embedder = open_embedder(options.embedder, pipe)
+    own = embedder if isinstance(embedder, OwnEmbedder) else OwnEmbedder(pipe)
+    material, recogniser = gather(pipe, data, options)
+    training_sources, validation = split_sources(find_sources(training or data))
+    cache = open_cache(training or data, pipe.config.mel, report=report)[0] if training or (
+        validation and training_sources) else None  # fmt: skip
+    tick = _counter(
+        progress,
+        len(material.subjects) + options.seeds * len(material.prompts) + (len(cache.clips) if cache else 0),
+    )
+
+    groups = synthesise(pipe, material, options, settings, tick)
+    reference = np.stack([embedder.embed(clip.wave, pipe.config.mel.sample_rate) for clip in material.reference])
+    for group in groups.values():
+        measure_group(group, reference, embedder, own, recogniser, pipe.config.mel.sample_rate)
+    if options.judge:
+        judged = {name: group.judged() for name, group in groups.items()}
+        for name, row in judge(options.judge, judged, pipe.config.mel.sample_rate).items():
+            groups[name].row |= row
+    known = TrainingClips(cache, options.seconds, own, tick) if cache else None
+    document = {
+        "clips": len(material.subjects),
+        "prompts": len(material.prompts),
+        "clips_of_the_prompts_kinds": material.of_kind,
+        "known_sounds": len(recogniser.names),
+        "embedder": embedder.name,
+        "groups": {name: group.row for name, group in groups.items()},
+        "diversity": diversity(groups, material, known),
+        "nearest_training": None,
+        "clips_measured": [{"key": clip.key, "label": clip.label} for clip in material.subjects],
+        "prompts_measured": [prompt.text for prompt in material.prompts],
+    }
+    if known:
+        found = nearest_training(pipe, groups, known, own, options)
+        document["nearest_training"] = {"clips": len(cache.clips)} | summarise(found)
+        document["nearest_of_each"] = _each(groups["generated"], found["generated"])
+    return document, _sheet(groups, options.prompts is None, pipe.config.mel)
+
+
+def tables(document: dict) -> list[Table]:
+    """The results of `evaluate_model`, with the header that names model, seconds and seeds, as tables."""
+    rows = document["groups"]
+    columns = [column for column in COLUMNS if any(column in row for row in rows.values())]
+    title = f"{document['model']}: {document['clips']} clips, {document['prompts']} prompts x {document['seeds']} of "
+    title += f"{document['seconds']:g} s; distances by {document['embedder']}, to as many other real clips"
+    cells = [[name, *(row.get(column) for column in columns)] for name, row in rows.items()]
+    out = [Table(title, ["sounds", *(COLUMNS[column] for column in columns)], cells)]
+    span = document["diversity"]
+    cells = [["seeds of a prompt", span["between_seeds"]], ["real clips of a label", span["between_real_of_a_label"]]]
+    out.append(Table("Diversity", ["mean cosine distance between", ""], [*cells, ["ratio", span["ratio"]]]))
+    if near := document["nearest_training"]:
+        cells = [[name, *(near[name][k] for k in ("cosine", "distance", "suspicious"))]
+                 for name in ("real", "generated", "copies")]  # fmt: skip
+        title = f"Nearest of {near['clips']} training clips; suspicious below {near['threshold']['distance']:.3f} nats"
+        out.append(Table(title, ["sounds", "cosine", "distance", "suspicious"], cells))
+    return out
+
+
+def synthesise(
+    pipe: Pipeline, material: Material, options: EvaluationOptions, settings: DecodeSettings, tick: Callable[[], None]
+) -> dict[str, Group]:
+    """The sounds of all groups; their rows hold what is measured against the very sound that was put in."""
+    waves = [clip.wave for clip in material.subjects]
+    labels, expected = [clip.label for clip in material.subjects], [clip.expected for clip in material.subjects]
+    copies, trips, errors = [], [], defaultdict(list)
+    for wave in waves:
+        copy, (mel, trip) = copy_synthesis(pipe, wave), round_trip(pipe, wave)
+        copies.append(normalize_peak(copy, INPUT_PEAK_DB))
+        trips.append(normalize_peak(trip, INPUT_PEAK_DB))
+        errors["copy synthesis"].append(mel_error(pipe, wave, copy))
+        errors["round trip"].append(mel_error(pipe, wave, trip))
+        errors["codes"].append(mel_error(pipe, wave, mel))
+        tick()
+    groups = {
+        "real": Group([waves], labels, expected),
+        "copy synthesis": Group([copies], labels, expected),
+        "round trip": Group([trips], labels, expected),
+        "generated": Group([], [p.text for p in material.prompts], [p.expected for p in material.prompts]),
+    }
+    for name in ("copy synthesis", "round trip"):
+        groups[name].row["mel_l1"] = float(np.mean(errors[name]))
+    groups["round trip"].row["mel_l1_before_vocoder"] = float(np.mean(errors["codes"]))
+    groups["generated"].takes, seconds = generate_takes(pipe, material.prompts, options, settings, tick)
+    groups["generated"].row["seconds_a_clip"] = seconds
+    return groups
+
+
+def generate_takes(
+    pipe: Pipeline, prompts: list[Prompt], options: EvaluationOptions, settings: DecodeSettings,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[list[list[np.ndarray]], float]:  # fmt: skip
+    """Sounds of all prompts, as often as there are seeds, each with a seed of its own; and the mean time for one."""
+    conditions = pipe.runtime.embed_text([prompt.text for prompt in prompts])
+    takes, seconds = [], []
+    generate(pipe, conditions[:1], options.seconds, replace(settings, steps=1), options.seed)  # loads what is not yet
+    for take in range(options.seeds):
+        sounds = []
+        for index in range(len(prompts)):
+            seed = options.seed + take * len(prompts) + index
+            wave, taken = generate(pipe, conditions[index : index + 1], options.seconds, settings, seed)
+            sounds.append(wave)
+            seconds.append(taken)
+            tick()
+        takes.append(sounds)
+    return takes, float(np.mean(seconds))
+
+
+def measure_group(
+    group: Group, reference: np.ndarray | None, embedder: Embedder, own: OwnEmbedder,
+    recogniser: recognition.Recogniser, rate: int,
+) -> None:  # fmt: skip
+    """Add to a group's row its distances to the reference [n, D], text-audio score and zero-shot recognition.
+
+    Distances are means over the takes, each cut to the size of the reference.
+    """
+    group.own = np.stack([[own.embed(wave, rate) for wave in take] for take in group.takes])
+    vectors = group.own
+    if embedder is not own:
+        vectors = np.stack([[embedder.embed(wave, rate) for wave in take] for take in group.takes])
+    if reference is not None:
+        takes = [take[_spread(len(take), len(reference))] for take in vectors]
+        group.row["fad"] = float(np.mean([frechet(reference, take) for take in takes]))
+        group.row["kad"] = float(np.mean([kernel_distance(reference, take) for take in takes]))
+    texts = own.embed_text(group.texts)
+    group.row["text_audio"] = float((group.own * texts).sum(axis=-1).mean())
+    if embedder is not own and hasattr(embedder, "embed_text"):
+        group.row["text_audio_embedder"] = float((vectors * embedder.embed_text(group.texts)).sum(axis=-1).mean())
+    kinds = recogniser.kinds(group.texts, texts)
+    group.row |= recognition.measure(np.concatenate([recogniser.ranks(take, kinds) for take in group.own]))
+
+
+def diversity(groups: dict[str, Group], material: Material, training: TrainingClips | None) -> dict[str, float | None]:
+    """Mean cosine distance between seeds of one prompt, and between real clips of one label for comparison."""
+    made = groups["generated"].own
+    seeds = float(np.mean([mean_pairwise(made[:, i]) for i in range(made.shape[1])])) if len(made) > 1 else None
+    by_label: dict[str, list[np.ndarray]] = defaultdict(list)
+    for clip, embedding in zip(material.subjects, groups["real"].own[0], strict=True):
+        by_label[clip.label].append(embedding)
+    if training:
+        for label, embedding in zip(training.labels, training.embeddings, strict=True):
+            if label in by_label:
+                by_label[label].append(embedding)
+    spans = [mean_pairwise(np.stack(found[:SAME_LABEL])) for found in by_label.values() if len(found) > 1]
+    real = float(np.mean(spans)) if spans else None
+    return {
+        "between_seeds": seeds,
+        "between_real_of_a_label": real,
+        "ratio": seeds / real if seeds is not None and real else None,
+    }
+
+
+def nearest_training(
+    pipe: Pipeline, groups: dict[str, Group], known: TrainingClips, own: OwnEmbedder, options: EvaluationOptions
+) -> dict[str, list[Nearest]]:
+    """The nearest training clip of each real and generated sound, and, for comparison, of training clips that went
+    through the tokenizer."""
+    rate = pipe.config.mel.sample_rate
+    found = {}
+    for name in ("real", "generated"):
+        group = groups[name]
+        pairs = zip(chain(*group.takes), chain(*group.own), strict=True)
+        found[name] = [known.nearest(wave, vector) for wave, vector in pairs]
+    chosen = np.random.default_rng(options.seed).permutation(len(known.cache.clips))[:CONTROLS]
+    waves = [arrange(known.cache.clip_wave(known.cache.clips[i]), options.seconds, pipe.config.mel) for i in chosen]
+    copies = [round_trip(pipe, wave)[1] for wave in waves]
+    found["copies"] = [known.nearest(wave, own.embed(wave, rate)) for wave in copies]
+    return found
+
+
+def _each(group: Group, found: list[Nearest]) -> list[dict]:
+    texts = group.texts * len(group.takes)
+    return [
+        {"prompt": text, "take": index // len(group.texts), "training_clip": near.key,
+         "cosine": near.cosine, "distance": near.distance}
+        for index, (text, near) in enumerate(zip(texts, found, strict=True))
+    ]  # fmt: skip
+
+
+def _sheet(groups: dict[str, Group], paired: bool, cfg) -> list[list[np.ndarray | None]]:
+    """Rows of mels; prompts that are not the clips' own have rows of their own below them."""
+    made = [[log_mel(take[i], cfg) for take in groups["generated"].takes[:4]] for i in range(
+        min(SHEET_ROWS, len(groups["generated"].texts)))]  # fmt: skip
+    names = ("real", "copy synthesis", "round trip")
+    count = min(SHEET_ROWS, len(groups["real"].texts))
+    rows = [[log_mel(groups[name].takes[0][i], cfg) for name in names] for i in range(count)]
+    if paired:
+        return [row + more for row, more in zip(rows, made, strict=True)]
+    return rows + [[None] * len(names) + more for more in made]
+
+
+def _spread(count: int, size: int) -> np.ndarray:
+    """`size` of `count` indices, evenly spread; all of them where there are not more."""
+    return np.arange(count) if count <= size else np.linspace(0, count - 1, size).round().astype(int)
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    return tick

@@ -1,0 +1,72 @@
+"""Results as tables: for a terminal, for a pipe and for a Markdown page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..audio.files import atomic_path
+
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the names of the columns, and rows of as many cells; None is a number that was not measured."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+def plain(table: Table) -> str:
+    """Aligned columns: texts to the left, numbers to the right."""
+    cells = [table.columns, *([_shown(cell) for cell in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+    return "\n".join([table.title, *lines])
+
+
+def markdown(table: Table) -> str:
+    """A table of GitHub's Markdown under its title."""
+    rule = ["---", *["---:"] * (len(table.columns) - 1)]
+    rows = [table.columns, rule, *([_shown(cell).replace("|", "\\|") for cell in row] for row in table.rows)]
+    return "\n".join([f"**{table.title}**", "", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def show(tables: list[Table]) -> None:
+    """Print tables with Rich on a terminal, and plain into a file or a pipe."""
+    if not sys.stdout.isatty():
+        print("\n\n".join(map(plain, tables)))
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console()
+    for table in tables:
+        drawn = RichTable(title=Text(table.title), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+        for index, name in enumerate(table.columns):
+            drawn.add_column(Text(name), justify="right" if index else "left", no_wrap=not index)
+        for row in table.rows:
+            drawn.add_row(*(Text(_shown(cell)) for cell in row))
+        console.print(drawn)
+
+
+def write_report(path: Path, document: dict) -> None:
+    """Write plain JSON types to a file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _aligned(row: list[str], widths: list[int]) -> list[str]:
+    return [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
