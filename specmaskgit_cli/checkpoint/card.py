@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from ..errors import SmgError
 from .layout import Checkpoint
 
+if TYPE_CHECKING:
+    import numpy as np
+
 CARD = "README.md"
 KNOWN_SOUNDS = "known_sounds.json"
+_EMBEDDINGS = "known_sounds.safetensors"
 _FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---\s*?\n", re.DOTALL | re.MULTILINE)
 
 
@@ -17,7 +22,7 @@ def read_card(checkpoint: Checkpoint) -> str:
     """The model card as Markdown, without the Hub's YAML header; empty if there is none. Raises SmgError if changed."""
     if CARD not in checkpoint:
         return ""
-    return _FRONT_MATTER.sub("", checkpoint.path(CARD).read_text(encoding="utf-8")).strip()
+    return _FRONT_MATTER.sub("", checkpoint.path(CARD).read_text(encoding="utf-8", errors="replace")).strip()
 
 
 def known_sounds(checkpoint: Checkpoint) -> list[str]:
@@ -33,8 +38,21 @@ def known_sounds(checkpoint: Checkpoint) -> list[str]:
     path = checkpoint.path(KNOWN_SOUNDS)
     try:
         names = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise SmgError(f"{path} is not a JSON list of names; pack the checkpoint again")
     return names
+
+
+def known_embeddings(checkpoint: Checkpoint) -> np.ndarray:
+    """The embeddings of the known sounds, float32 [sounds, dim].
+
+    Raises:
+        SmgError: they are changed, or do not fit the names or the settings.
+    """
+    made = checkpoint.tensors(_EMBEDDINGS).get("embeddings")
+    shape = len(known_sounds(checkpoint)), checkpoint.config.embedder.dim
+    if made is None or made.shape != shape or made.dtype.kind != "f":
+        raise SmgError(f"{checkpoint.directory / _EMBEDDINGS} has no embeddings {list(shape)}; pack the model again")
+    return made

@@ -57,19 +57,31 @@ def export_tokenizer(model: Tokenizer, config: CheckpointConfig, folder: Path) -
 
 
 def export_generator(model: Generator, config: CheckpointConfig, folder: Path) -> None:
-    """Write generator.onnx (tokens to hidden states) and head.onnx (hidden states to logits of a level)."""
-    rows, levels, width = config.rows, config.tokenizer.levels, config.generator.width
-    grid = torch.zeros(2, rows, 3, levels, dtype=torch.long)
-    condition = torch.zeros(2, config.generator.condition_dim)
-    columns = torch.export.Dim("columns", min=2, max=config.generator.max_columns)
-    _export(
-        Method(model, "hidden"), (grid, grid[..., 0] == 0, condition, torch.tensor([True, False])),
-        ["tokens", "mask", "condition", "dropped"], "hidden",
-        ({0: "batch", 2: columns}, {0: "batch", 2: columns}, {0: "batch"}, {0: "batch"}), folder / "generator.onnx",
-    )  # fmt: skip
+    """Write generator.onnx (tokens to hidden states), features.onnx (to those of all layers) and head.onnx (hidden
+    states to logits of a level)."""
+    levels, width = config.tokenizer.levels, config.generator.width
+    _export_grid(Method(model, "hidden"), "hidden", config, folder / "generator.onnx")
+    export_features(model, config, folder)
     _export(
         Method(model, "logits"), (torch.zeros(3, width), torch.zeros(3, levels, dtype=torch.long), torch.tensor(0)),
         ["hidden", "codes", "level"], "logits", ({0: "cells"}, {0: "cells"}, None), folder / "head.onnx",
+    )  # fmt: skip
+
+
+def export_features(model: Generator, config: CheckpointConfig, folder: Path) -> None:
+    """Write features.onnx; alone, for a checkpoint that was packed without it."""
+    _export_grid(Method(model, "features"), "features", config, folder / "features.onnx")
+
+
+def _export_grid(method: Method, output: str, config: CheckpointConfig, path: Path) -> None:
+    """A method of the generator on a token grid of any batch and number of columns."""
+    grid = torch.zeros(2, config.rows, 3, config.tokenizer.levels, dtype=torch.long)
+    condition = torch.zeros(2, config.generator.condition_dim)
+    columns = torch.export.Dim("columns", min=2, max=config.generator.max_columns)
+    _export(
+        method, (grid, grid[..., 0] == 0, condition, torch.tensor([True, False])),
+        ["tokens", "mask", "condition", "dropped"], output,
+        ({0: "batch", 2: columns}, {0: "batch", 2: columns}, {0: "batch"}, {0: "batch"}), path,
     )  # fmt: skip
 
 

@@ -99,17 +99,25 @@ class Generator(nn.Module):
         Returns:
             float32 [B, rows * columns, width].
         """
+        return self.norm(self.states(tokens, mask, condition, dropped)[-1])
+
+    def features(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
+        """What `states` gives, as one tensor [B, layers + 1, rows * columns, width]; arguments as of `hidden`."""
+        return torch.stack(self.states(tokens, mask, condition, dropped), 1)
+
+    def states(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> list[Tensor]:
+        """Hidden states [B, rows * columns, width] before the first block and after each; arguments as of `hidden`."""
         columns = tokens.shape[2]
         condition = self.condition_in((condition - self.condition_mean) / self.condition_scale)
         condition = torch.where(dropped[:, None], self.no_condition, condition)
         known = self.token_in(self.lookup(tokens)) + self.kind[0]
         masked = (condition + self.kind[1])[:, None, None]
-        x = (torch.where(mask[..., None], masked, known) + self.row).flatten(1, 2)
+        states = [(torch.where(mask[..., None], masked, known) + self.row).flatten(1, 2)]
         cos, sin = (t[:columns].repeat(tokens.shape[1], 1) for t in self.rope)
         condition = F.silu(condition)
         for block in self.blocks:
-            x = block(x, condition, cos, sin)
-        return self.norm(x)
+            states.append(block(states[-1], condition, cos, sin))
+        return states
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes [..., levels] to the sum of their vectors [..., dim]."""

@@ -8,12 +8,14 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
+from ..errors import SmgError
 
 # Which safetensors file holds the weights of each graph.
 WEIGHTS = {
     "tokenizer_encoder": "tokenizer.safetensors",
     "tokenizer_decoder": "tokenizer.safetensors",
     "generator": "generator.safetensors",
+    "features": "generator.safetensors",
     "head": "generator.safetensors",
     "audio_encoder": "audio_encoder.safetensors",
     "vocoder": "vocoder.safetensors",
@@ -44,7 +46,11 @@ class Runtime(ABC):
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
         """Texts to conditions, float32 [B, D], unit length."""
-        return self.text(texts)
+        made = self.text(texts)
+        if made.shape[1] != self.config.embedder.dim:
+            size = f"{made.shape[1]} numbers a text, and its settings say {self.config.embedder.dim}"
+            raise SmgError(f"{self.checkpoint.directory}: its text encoder gives {size}; pull or pack the model again")
+        return made
 
     def source(self, graph: str) -> Checkpoint:
         """The checkpoint that a graph comes from."""
@@ -56,7 +62,11 @@ class Runtime(ABC):
         if file not in self._tensors:
             self._tensors[file] = self.source(graph).tensors(file)
             if file == "generator.safetensors":
-                self._tensors[file]["codebooks"] = self.weights("tokenizer_encoder")["quantizer.codebooks"]
+                tokenizer = self.weights("tokenizer_encoder")
+                if "quantizer.codebooks" not in tokenizer:
+                    path = self.checkpoint.directory / WEIGHTS["tokenizer_encoder"]
+                    raise SmgError(f"{path} has no 'quantizer.codebooks'; pull or pack the model again")
+                self._tensors[file]["codebooks"] = tokenizer["quantizer.codebooks"]
         return self._tensors[file]
 
     @abstractmethod
@@ -74,6 +84,14 @@ class Runtime(ABC):
     @abstractmethod
     def hidden(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
         """The generator's last hidden states, float32 [B, rows * columns, width]."""
+
+    @abstractmethod
+    def features(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+        """Its hidden states before the first layer and after each, float32 [B, layers + 1, rows * columns, width].
+
+        Raises:
+            SmgError: the checkpoint has no graph for them.
+        """
 
     @abstractmethod
     def logits(self, hidden: np.ndarray, codes: np.ndarray, level: int) -> np.ndarray:

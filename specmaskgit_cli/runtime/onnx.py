@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +21,26 @@ class OnnxRuntime(Runtime):
         super().__init__(checkpoint, threads, vocoder)
         self._sessions: dict[str, object] = {}
 
-    def _run(self, graph: str, **inputs: np.ndarray) -> np.ndarray:
+    def _run(self, graph: str, *shape: int, **inputs: np.ndarray) -> np.ndarray:
+        """The output of a graph, which has to be of a shape and finite: files that were checked can still be wrong."""
         if graph not in self._sessions:
             self._sessions[graph] = self._open(graph)
-        return self._sessions[graph].run(None, inputs)[0]
+        try:
+            made = self._sessions[graph].run(None, inputs)[0]
+        except Exception as error:  # as in _open
+            if "alloc" in str(error):
+                raise MemoryError from None
+            raise self._misfit(graph, str(error)) from None
+        if getattr(made, "shape", None) != shape:
+            raise self._misfit(graph, f"gives {getattr(made, 'shape', 'no array')}, not {shape}")
+        if not np.isfinite(made).all():
+            raise self._misfit(graph, "gives values that are infinite or not a number")
+        return made
+
+    def _misfit(self, graph: str, reason: str) -> SmgError:
+        path = self.source(graph).directory / f"onnx/{graph}.onnx"
+        reason = reason.splitlines()[0] if reason else "no reason given"
+        return SmgError(f"{path}: does not fit the files beside it ({reason}); pull or pack the model again")
 
     def _open(self, graph: str):
         import onnxruntime as ort
@@ -36,31 +53,54 @@ class OnnxRuntime(Runtime):
         # Workers spin between the operators of a run, without which two threads are no faster than one, but not after.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         weights = self.weights(graph)
-        names = json.loads(self.source(graph).path(f"onnx/{graph}.json").read_bytes())
+        names = _names(self.source(graph).path(f"onnx/{graph}.json"))
         missing = [name for name in names if name not in weights]
         if missing:
             raise SmgError(f"{path}: the weights beside it have no {missing[0]!r}; pull or pack it again")
-        options.add_external_initializers(names, [ort.OrtValue.ortvalue_from_numpy(weights[name]) for name in names])
         try:
+            values = [ort.OrtValue.ortvalue_from_numpy(weights[name]) for name in names]
+            options.add_external_initializers(names, values)
             return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # every status code of ONNX Runtime is a class of its own below Exception
             reason = str(error).splitlines()[0]
             raise SmgError(f"{path}: does not fit the weights beside it ({reason}); pull or pack it again") from None
 
     def embed_audio(self, mel):
-        return self._run("audio_encoder", mel=mel)
+        return self._run("audio_encoder", len(mel), self.config.embedder.dim, mel=mel)
 
     def encode(self, mel):
-        return self._run("tokenizer_encoder", mel=mel)
+        shape = self.config.rows, mel.shape[2] // self.config.tokenizer.patch, self.config.tokenizer.levels
+        return self._run("tokenizer_encoder", len(mel), *shape, mel=mel)
 
     def decode(self, tokens, noise):
-        return self._run("tokenizer_decoder", tokens=tokens, noise=noise)
+        return self._run("tokenizer_decoder", *noise.shape, tokens=tokens, noise=noise)
 
     def hidden(self, tokens, mask, condition, dropped):
-        return self._run("generator", tokens=tokens, mask=mask, condition=condition, dropped=dropped)
+        shape = len(tokens), mask[0].size, self.config.generator.width
+        return self._run("generator", *shape, tokens=tokens, mask=mask, condition=condition, dropped=dropped)
+
+    def features(self, tokens, mask, condition, dropped):
+        if "onnx/features.onnx" not in self.checkpoint:
+            raise SmgError(
+                f"{self.checkpoint.directory} has no onnx/features.onnx; pack it again, or use --backend torch"
+            )
+        shape = len(tokens), self.config.generator.layers + 1, mask[0].size, self.config.generator.width
+        return self._run("features", *shape, tokens=tokens, mask=mask, condition=condition, dropped=dropped)
 
     def logits(self, hidden, codes, level):
-        return self._run("head", hidden=hidden, codes=codes, level=np.array(level, np.int64))
+        shape = len(hidden), self.config.tokenizer.codebook_size
+        return self._run("head", *shape, hidden=hidden, codes=codes, level=np.array(level, np.int64))
 
     def vocode(self, mel):
-        return self._run("vocoder", mel=mel)
+        return self._run("vocoder", len(mel), mel.shape[2] * self.config.mel.hop_length, mel=mel)
+
+
+def _names(path: Path) -> list[str]:
+    """The weights a graph is to be given. Raises SmgError for a file that is no list of names."""
+    try:
+        names = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SmgError(f"{path} is not a JSON list of names; pull or pack the model again")
+    return names

@@ -38,11 +38,12 @@ class TextEncoder:
             raise SmgError(f"{tokenizer_path}: not a tokenizer file ({error}); fetch the checkpoint again") from error
         try:
             self._session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+            self.dim = int(self._session.get_outputs()[0].shape[1])
         except Exception as error:  # every status code of ONNX Runtime is a class of its own below Exception
             raise SmgError(f"{onnx_path}: not a loadable ONNX model; fetch the checkpoint again") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self.dim = int(self._session.get_outputs()[0].shape[1])
+        self._path = onnx_path
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Embed texts: float32 [B, D], unit length. Repeated texts are computed once."""
@@ -50,5 +51,16 @@ class TextEncoder:
         for text in texts:
             if text not in known:
                 ids = np.asarray([self._tokenizer.encode(text).ids], dtype=np.int64)
-                known[text] = self._session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
+                known[text] = self._run(ids)
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
+
+    def _run(self, ids: np.ndarray) -> np.ndarray:
+        """The embedding of token ids [1, n], float32 [D]. Raises SmgError where the model gives none."""
+        try:
+            made = self._session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        except Exception as error:  # as for the session itself
+            reason = (str(error).splitlines() or [""])[0]
+            raise SmgError(f"{self._path}: not a sentence encoder ({reason}); fetch the checkpoint again") from error
+        if made.shape != (1, self.dim) or not np.isfinite(made).all():
+            raise SmgError(f"{self._path}: not a sentence encoder; fetch the checkpoint again")
+        return made[0]

@@ -10,11 +10,11 @@ def allowed_threads() -> int:
     """CPU cores this process may run on: the affinity mask, capped by the cgroup's CPU quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota = _cgroup_quota()
+    quota = cgroup_quota()
     return max(1, min(count, int(quota)) if quota else count)
 
 
-def _cgroup_quota() -> float | None:
+def cgroup_quota() -> float | None:
     """CPUs' worth of time the cgroup (version 2, then 1) grants, None where there is no limit."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -29,7 +29,7 @@ class TorchRuntime(Runtime):
         self.torch, self.device = torch, torch.device(device)
         self._models: dict[str, object] = {}
 
-    def _model(self, graph: str):
+    def model(self, graph: str):
         """The model that holds a graph, with the checkpoint's weights."""
         name = graph.removesuffix("_encoder").removesuffix("_decoder") if graph.startswith("tokenizer") else graph
         if name not in self._models:
@@ -65,19 +65,22 @@ class TorchRuntime(Runtime):
             return function(*(self.torch.as_tensor(a, device=self.device) for a in arrays)).cpu().numpy()
 
     def embed_audio(self, mel):
-        return self._call(self._model("audio_encoder"), mel)
+        return self._call(self.model("audio_encoder"), mel)
 
     def encode(self, mel):
-        return self._call(self._model("tokenizer_encoder").encode, mel)
+        return self._call(self.model("tokenizer_encoder").encode, mel)
 
     def decode(self, tokens, noise):
-        return self._call(self._model("tokenizer_decoder").decode, tokens, noise)
+        return self._call(self.model("tokenizer_decoder").decode, tokens, noise)
 
     def hidden(self, tokens, mask, condition, dropped):
-        return self._call(self._model("generator").hidden, tokens, mask, condition, dropped)
+        return self._call(self.model("generator").hidden, tokens, mask, condition, dropped)
+
+    def features(self, tokens, mask, condition, dropped):
+        return self._call(self.model("generator").features, tokens, mask, condition, dropped)
 
     def logits(self, hidden, codes, level):
-        return self._call(self._model("generator").logits, hidden, codes, np.array(level, np.int64))
+        return self._call(self.model("generator").logits, hidden, codes, np.array(level, np.int64))
 
     def vocode(self, mel):
-        return self._call(self._model("vocoder"), mel)
+        return self._call(self.model("vocoder"), mel)

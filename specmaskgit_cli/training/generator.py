@@ -30,37 +30,51 @@ class GeneratorStage(Stage):
         embed_text: texts -> float32 [n, condition_dim].
         embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim]; None trains on text alone.
         audio_share: share of the examples conditioned on their audio embedding instead of a caption.
+        model: to train further; None makes a new one.
     """
 
     name = "generator"
+    validation_batches = 8
 
     def __init__(
         self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache,
-        tokenizer: Tokenizer, embed_text, embed_audio=None, audio_share: float = 0.2,
+        tokenizer: Tokenizer, embed_text, embed_audio=None, audio_share: float = 0.2, model: Generator | None = None,
     ):  # fmt: skip
         super().__init__(config, options)
         self.tokenizer = tokenizer.to(self.device).eval().requires_grad_(False)
         self.embed_audio, self.audio_share = embed_audio, audio_share if embed_audio else 0.0
         self.makers = {"train": CanvasMaker(train, config.mel), "val": CanvasMaker(val, config.mel)}
         self.captions = CaptionBank([*train.clips, *val.clips], embed_text)
-        self.model = Generator(config.generator, config.tokenizer, config.rows)
-        self.model.codebooks.copy_(tokenizer.quantizer.codebooks)
+        self.model = model or self._new_model()
+        seeds = range(self.validation_batches)
+        self.validation = [self._batch("val", np.random.default_rng(i), 32, TYPICAL) for i in seeds]
+
+    def _new_model(self) -> Generator:
+        model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
+        model.codebooks.copy_(self.tokenizer.quantizer.codebooks)
         mean, scale = self.captions.statistics()
-        self.model.condition_mean.copy_(mean)
-        self.model.condition_scale.copy_(scale)
-        self.validation = [self._batch("val", np.random.default_rng(i), 32, TYPICAL) for i in range(8)]
+        model.condition_mean.copy_(mean)
+        model.condition_scale.copy_(scale)
+        return model
 
     def loss(self, rng, step):
         columns = self._columns(rng)
-        size = max(1, round(self.options.batch * TYPICAL / columns))
-        tokens, condition = self._batch("train", rng, size, columns)
-        ratio = np.cos(rng.random(size) * np.pi / 2)
-        ratio[rng.random(size) < FULL_MASK] = 1.0
-        mask = self._mask(rng, ratio, tokens.shape[1:3])
-        dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
+        tokens, condition = self._batch("train", rng, self._size(columns), columns)
+        mask, dropped = self._hide(rng, tokens.shape[:3])
         hidden = self.model.hidden(tokens, mask, condition, dropped)
         first, deeper = self._cross_entropy(hidden, tokens, mask, rng)
         return first + DEEPER_WEIGHT * deeper, {"first": float(first.detach()), "deeper": float(deeper.detach())}
+
+    def _size(self, columns: int, share: float = 1.0) -> int:
+        """Examples a step; the more the shorter they are."""
+        return max(1, round(share * self.options.batch * TYPICAL / columns))
+
+    def _hide(self, rng, grid) -> tuple[Tensor, Tensor]:
+        """Masks for tokens [B, rows, columns], and bool [B] of the examples that lose their condition."""
+        ratio = np.cos(rng.random(grid[0]) * np.pi / 2)
+        ratio[rng.random(grid[0]) < FULL_MASK] = 1.0
+        mask = self._mask(rng, ratio, grid[1:])
+        return mask, torch.from_numpy(rng.random(grid[0]) < CONDITION_DROPOUT).to(self.device)
 
     def _columns(self, rng) -> int:
         """Mostly short canvases, which show more sounds at the same cost; some as long as the model allows."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from ..export.graphs import (
 from ..models.embedder import AudioTower
 from ..models.generator import Generator
 from ..models.vocoder import build_vocoder
+from ..runtime.text import TextEncoder
 from .captions import paraphrases
 from .loop import load_run, run_config
 from .tokenizer import new_tokenizer
@@ -47,17 +50,30 @@ def pack(
     Raises:
         SmgError: a needed run is missing, two runs are of one stage, they do not fit each other, or the output exists.
     """
-    if output.exists() and any(output.iterdir()):
-        raise SmgError(f"{output}: already exists; choose another -o or remove it")
+    check_free(output)
     found = _by_stage(runs)
     config = _merge_configs(found, name, version, license, training_data)
+    with new_checkpoint(output) as building:
+        _write(building, config, found, text_files, clips, report)
+        for file, text in (documents or {}).items():
+            (building / file).write_text(text, encoding="utf-8")
+
+
+def check_free(output: Path) -> None:
+    """Raise SmgError unless nothing, or an empty directory, is at `output`."""
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise SmgError(f"{output}: already exists; choose another -o or remove it")
+
+
+@contextlib.contextmanager
+def new_checkpoint(output: Path) -> Iterator[Path]:
+    """Yield a directory to build a checkpoint in; with its SHA256SUMS it becomes `output` if the block ends well."""
+    check_free(output)
     building = output.with_name(f".{output.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     (building / "onnx").mkdir(parents=True)
     try:
-        _write(building, config, found, text_files, clips, report)
-        for file, text in (documents or {}).items():
-            (building / file).write_text(text, encoding="utf-8")
+        yield building
         write_sums(building)
         if output.exists():
             output.rmdir()
@@ -122,17 +138,13 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
     for file in ("onnx/text_encoder.onnx", "text/tokenizer.json"):
         shutil.copy(text_files / file, folder / file)
     if clips:
-        _write_known_sounds(folder, config, clips)
+        files = folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json"
+        write_known_sounds(folder, *known_sounds(clips, TextEncoder(*files, config.embedder.max_text_tokens)))
     (folder / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
-def _write_known_sounds(folder: Path, config: CheckpointConfig, clips) -> None:
-    """Names of the labels, most frequent first, with the mean embedding of each label's wordings."""
-    from ..runtime.text import TextEncoder
-
-    encoder = TextEncoder(
-        folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json", config.embedder.max_text_tokens
-    )
+def known_sounds(clips, embed_text) -> tuple[list[str], np.ndarray]:
+    """Names of the labels, most frequent first, and the mean embedding of each one's wordings [labels, D]."""
     counts = Counter(clip.label for clip in clips)
     captions: dict[str, Counter] = {}
     for clip in clips:
@@ -141,10 +153,14 @@ def _write_known_sounds(folder: Path, config: CheckpointConfig, clips) -> None:
     means = []
     for label in labels:
         wordings = [w for caption, _ in captions[label].most_common(3) for w in paraphrases(caption, label, 6)]
-        mean = encoder(wordings).mean(0)
+        mean = embed_text(wordings).mean(0)
         means.append(mean / np.linalg.norm(mean))
-    names = [label.replace("_", " ") for label in labels]
+    return [label.replace("_", " ") for label in labels], np.stack(means)
+
+
+def write_known_sounds(folder: Path, names: list[str], embeddings: np.ndarray) -> None:
+    """known_sounds.json and known_sounds.safetensors of a checkpoint."""
     (folder / "known_sounds.json").write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
     path = folder / "known_sounds.safetensors"
-    save_arrays({"embeddings": np.stack(means).astype(np.float16)}, path)
+    save_arrays({"embeddings": embeddings.astype(np.float16)}, path)
     path.chmod(0o644)
