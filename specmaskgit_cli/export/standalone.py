@@ -1,0 +1,171 @@
+"""A checkpoint as ONNX files that need nothing of this program: weights inside, settings in their metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..audio.mel import mel_filterbank
+from ..checkpoint.layout import Checkpoint
+from ..config import to_dict
+from ..decoding import DecodeSettings
+from ..errors import SmgError
+from ..runtime import open_runtime
+from ..runtime.base import WEIGHTS, Runtime
+
+# Not "features": it would hold the generator's weights a second time.
+GRAPHS = (
+    "text_encoder", "tokenizer_encoder", "tokenizer_decoder", "generator", "head", "audio_encoder", "vocoder"
+)  # fmt: skip
+TOKENIZER, FILTERS = "text_tokenizer.json", "mel_filters.npy"
+# Copied as they are: the credits have to travel with the weights.
+ALONG = {"text/tokenizer.json": TOKENIZER} | {name: name for name in ("config.json", "README.md", "CREDITS.md")}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        directory: to write; it must not exist yet, or be empty.
+        int8: quantise the generator's matrices.
+        fp16: store matrices and kernels in float16; computing stays float32.
+    """
+
+    directory: Path
+    int8: bool = False
+    fp16: bool = False
+
+    def precision(self, graph: str) -> str:
+        """Of the graph's matrices: "float32", "float16" or "int8"."""
+        if self.int8 and graph == "generator":
+            return "int8"
+        return "float16" if self.fp16 else "float32"
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One file that was written.
+
+    Attributes:
+        precision: of its matrices: "float32", "float16" or "int8" (the text encoder of a checkpoint may be so already).
+        error: and `tolerance` as in `parity.TOLERANCES`.
+        shapes: of inputs and output by name, sizes or the names of dynamic ones.
+    """
+
+    graph: str
+    file: str
+    bytes: int
+    opset: int
+    precision: str
+    error: float
+    tolerance: float
+    shapes: dict[str, list]
+
+
+def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[str, list[ExportedGraph]]:
+    """Write every graph of a checkpoint, after comparing each with the checkpoint's own models.
+
+    Returns:
+        what they were compared with, "torch" where it is installed or else "onnx", and the graphs.
+
+    Raises:
+        SmgError: the package onnx is missing, the directory has something in it, the checkpoint has no graphs or is
+            damaged, or a graph differs by more than its tolerance. Nothing is left behind.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise SmgError("exporting needs the package onnx: pip install onnx, or 'specmaskgit-cli[torch]'") from None
+    target = Path(options.directory)
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise SmgError(f"{target} is there already; name a new directory")
+    graphs = [graph for graph in GRAPHS if f"onnx/{graph}.onnx" in checkpoint]
+    if not graphs:
+        raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
+    reference = _reference(checkpoint)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise SmgError(f"{target} cannot be written: {error.strerror}") from None
+    try:
+        for source, name in ALONG.items():
+            if source in checkpoint:
+                shutil.copyfile(checkpoint.path(source), scratch / name)
+        np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
+        written = [_export(reference, graph, options, scratch) for graph in graphs]
+        scratch.chmod(0o755)
+        if target.is_dir():
+            target.rmdir()
+        os.replace(scratch, target)
+    except OSError as error:
+        raise SmgError(f"{target} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return reference.backend, written
+
+
+def metadata(checkpoint: Checkpoint, graph: str, precision: str) -> dict[str, str]:
+    """What a file says about itself, as the strings of ONNX's `metadata_props`."""
+    config = checkpoint.config
+    return {
+        "graph": graph,
+        "model": config.name,
+        "model_version": config.version,
+        "model_hash": checkpoint.hash,
+        "license": config.license,
+        "sample_rate": str(config.mel.sample_rate),
+        "mel": json.dumps(to_dict(config.mel)),
+        "steps": str(DecodeSettings().steps),
+        "precision": precision,
+        "config": json.dumps(to_dict(config)),
+        "producer": f"smg {__version__}",
+    }
+
+
+def _reference(checkpoint: Checkpoint) -> Runtime:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return open_runtime(checkpoint, "onnx")
+    return open_runtime(checkpoint, "torch")
+
+
+def _export(reference: Runtime, graph: str, options: ExportOptions, folder: Path) -> ExportedGraph:
+    import onnx
+
+    from . import inline, parity
+
+    checkpoint, precision = reference.checkpoint, options.precision(graph)
+    model = onnx.load(checkpoint.path(f"onnx/{graph}.onnx"), load_external_data=False)
+    inline.plain_casts(model)
+    inline.supply(model, reference.weights(graph) if graph in WEIGHTS else {}, graph)
+    if precision == "int8":
+        model = inline.quantise(model)
+    if options.fp16:
+        inline.halve(model)
+    stored = "int8" if any(node.op_type == "MatMulInteger" for node in model.graph.node) else precision
+    onnx.helper.set_model_props(model, metadata(checkpoint, graph, stored))
+    path = folder / f"{graph}.onnx"
+    shapes = {
+        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    opset = next(item.version for item in model.opset_import if item.domain == "")
+    inline.save(model, path)
+    error, limit = parity.compare(reference, graph, path, folder / TOKENIZER), parity.tolerance(graph, precision)
+    if not error <= limit:
+        raise SmgError(
+            f"{path.name} ({precision}) differs from the checkpoint by {error:.2g}, more than {limit:g}; "
+            "nothing was written"
+        )
+    size = sum(file.stat().st_size for file in folder.glob(f"{path.name}*"))
+    return ExportedGraph(graph, path.name, size, opset, stored, error, limit, shapes)
