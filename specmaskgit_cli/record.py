@@ -85,7 +85,7 @@ class Record:
     def tags(self) -> dict[str, str]:
         """The tags of the file, for `write_audio`."""
         options, origin = self.options, self.origin
-        title = _plain(options.prompt or f"{self.task}: {Path(self.input).name}")
+        title = _plain(options.prompt or f"{self.task}: {Path(self.input).name}") or self.task
         done = "AI-generated sound" if self.task == "generate" else f"AI-generated in part ({self.task})"
         sentence = (
             f"{done}: {title}. Made by smg {origin.version} with model {_plain(origin.model)} ({origin.model_hash}), "
@@ -124,6 +124,19 @@ def read_record(path: str | os.PathLike) -> Record | None:
         raise SmgError(f"{path}: its metadata is damaged or not of this version: {error}") from None
 
 
+def task_options(task: str, values: dict) -> SamplingOptions:
+    """The options of a task from plain JSON types, all of them checked.
+
+    Raises:
+        SmgError: an unknown task or setting, one that is missing, or out of range.
+    """
+    _check_task(task)
+    values = _object(values, "options")
+    if "boxes" in values:
+        values = values | {"boxes": tuple(_build(Box, box) for box in _list(values["boxes"], "boxes"))}
+    return _build(TASKS[task], values)
+
+
 def sha256(path: str | os.PathLike) -> str | None:
     """Of a file's contents; None for what is no regular file, or cannot be read."""
     if not os.path.isfile(path):
@@ -153,19 +166,22 @@ def _record(document: dict) -> Record:
     if version != FORMAT:
         raise SmgError(f"its format is {version!r}, and this smg knows {FORMAT}; a newer one may know more")
     document = _fields(document, "smg", "format", "ai_generated", "task", "options", "input", "output", "origin")
-    if not isinstance(task := document["task"], str) or task not in TASKS:
-        raise SmgError(f"unknown task {task!r}")
+    _check_task(task := document["task"])
     read = document["input"]
     read = {"path": None, "sha256": None} if read is None else _fields(read, "path", "sha256")
     options = _object(document["options"], "options")
     given = {"num": 1, _input_name(task): read["path"]}
     if options.get("seed") is None or options.keys() & given.keys():
         raise SmgError("its options lack a seed, or have what is none of theirs")
-    options = options | given
-    if "boxes" in options:
-        options["boxes"] = tuple(_build(Box, box) for box in _list(options["boxes"], "boxes"))
     origin = _object(document["origin"], "origin") | {"version": document["smg"], "input_sha256": read["sha256"]}
-    return Record(_build(TASKS[task], options), _build(OutputOptions, document["output"]), _build(Origin, origin))
+    return Record(
+        task_options(task, options | given), _build(OutputOptions, document["output"]), _build(Origin, origin)
+    )
+
+
+def _check_task(task) -> None:
+    if not isinstance(task, str) or task not in TASKS:
+        raise SmgError(f"unknown task {task!r}")
 
 
 def _build(kind, values):

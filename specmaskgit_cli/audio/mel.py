@@ -67,6 +67,12 @@ def mel_filterbank(cfg: MelConfig) -> np.ndarray:
     return _frozen(np.maximum(0.0, triangles) * 2.0 / (right - left))
 
 
+def band_edges(cfg: MelConfig) -> np.ndarray:
+    """Where a band gives way to the next, Hz, float64 [n_mels + 1]: half way on the mel scale between their centres."""
+    low, high = _hz_to_mel(np.array([cfg.f_min, cfg.f_max]))
+    return _mel_to_hz(low + (high - low) * (np.arange(cfg.n_mels + 1) + 0.5) / (cfg.n_mels + 1))
+
+
 def normalize(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """Map a log-mel (any shape) from [scale_min, scale_max] nats to [-1, 1]; what lies outside is clipped."""
     unit = (np.asarray(mel, np.float32) - cfg.scale_min) / (cfg.scale_max - cfg.scale_min)

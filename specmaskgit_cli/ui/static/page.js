@@ -1,0 +1,336 @@
+// The page of `smg ui`: a form, the current sound with its spectrogram, and the sounds of this visit.
+const $ = (id) => document.getElementById(id);
+const form = $("form"), audio = $("audio"), picture = $("picture");
+
+// Sliders: label, step, and the highest value that the slider itself offers; the number beside it takes all allowed.
+const NUMBERS = {
+  seconds: ["Seconds", 0.1, 30],
+  amount: ["Amount", 0.05, 1],
+  join: ["Join, s", 0.1, 4],
+  steps: ["Steps", 1, 32],
+  guidance: ["Guidance", 0.1, 10],
+  temperature: ["Temperature", 0.05, 2],
+  num: ["Sounds", 1, 10],
+};
+const HERTZ = [500, 1000, 2000, 4000, 6000];
+
+let about; // what the server told of tasks and limits
+let task = "generate";
+let current = null; // the sound that is shown and edited
+const sounds = []; // of this visit, the newest first
+
+async function call(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("smg ui does not answer; is it still running?");
+  }
+  const body = answer.status === 204 ? null : await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body?.error ?? `the server answered ${answer.status}`);
+  return body;
+}
+
+const element = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+const fail = (error) => { $("error").textContent = error ? error.message : ""; };
+const guarded = (work) => async (...given) => {
+  fail(null);
+  try { await work(...given); } catch (error) { fail(error); }
+};
+
+// The form
+
+function makeNumbers() {
+  for (const [name, [label, step, most]] of Object.entries(NUMBERS)) {
+    const [low, high, closed] = about.limits[name];
+    const min = closed ? low : step;
+    const number = element("input", { type: "number", name, id: `n-${name}`, min, max: high, step: "any" });
+    const range = element("input", { type: "range", min, max: Math.min(most, high), step, ariaLabel: label });
+    range.addEventListener("input", () => { number.value = range.value; });
+    number.addEventListener("input", () => { range.value = number.value; });
+    const row = element("div", { className: "number", id: `f-${name}` });
+    row.append(element("label", { htmlFor: number.id }, label), range, number);
+    $("numbers").append(row);
+    setNumber(name, about.defaults.generate[name] ?? about.defaults.vary[name] ?? about.defaults.loop[name]);
+  }
+}
+
+function setNumber(name, value) {
+  const number = form.elements[name];
+  number.value = value;
+  number.previousElementSibling.value = value;
+}
+
+function setTask(next) {
+  const before = about.defaults[task], after = about.defaults[next];
+  for (const name in NUMBERS) {
+    $(`f-${name}`).hidden = !(name in after);
+    // What was left at its default takes that of the other task.
+    if (name in after && name in before && Number(form.elements[name].value) === before[name]) {
+      setNumber(name, after[name]);
+    }
+  }
+  task = next;
+  form.elements.task.value = next;
+  $("box").hidden = task !== "inpaint";
+  $("loop-field").hidden = task !== "generate";
+  $("before-field").hidden = task !== "continue";
+  form.elements.prompt.placeholder = task === "generate" ? "a dog barking" : "what fits the sound";
+  const name = task[0].toUpperCase() + task.slice(1);
+  $("go").textContent = name;
+  $("hint").textContent = task === "generate" ? "" : current ? `Edits “${title(current)}”.` : "Generate or upload a sound first.";
+}
+
+const text = (name) => form.elements[name].value.trim() || null;
+const numeric = (name) => (form.elements[name].value === "" ? null : Number(form.elements[name].value));
+
+function readForm() {
+  const known = about.defaults[task];
+  const options = { prompt: text("prompt"), negative: text("negative"), seed: numeric("seed") };
+  for (const name in NUMBERS) if (name in known) options[name] = numeric(name);
+  for (const name of ["loop", "before"]) if (name in known) options[name] = form.elements[name].checked;
+  if (task === "inpaint") {
+    if (numeric("start") === null || numeric("end") === null) throw new Error("draw a box on the spectrogram first");
+    options.boxes = [Object.fromEntries(["start", "end", "low", "high"].map((name) => [name, numeric(name)]))];
+  }
+  return { task, options, source: task === "generate" ? null : current?.id ?? null };
+}
+
+function loadSettings(sound) {
+  const source = sounds.find((other) => other.id === sound.source);
+  if (source) show(source);
+  setTask(sound.task);
+  const options = sound.options;
+  for (const name in NUMBERS) if (name in options) setNumber(name, options[name]);
+  for (const name of ["prompt", "negative", "seed"]) form.elements[name].value = options[name] ?? "";
+  for (const name of ["loop", "before"]) form.elements[name].checked = options[name] ?? false;
+  for (const name of ["start", "end", "low", "high"]) form.elements[name].value = options.boxes?.[0][name] ?? "";
+  showBox();
+}
+
+// Jobs
+
+let running = null;
+
+async function run() {
+  if ($("go").disabled) return;
+  const request = JSON.stringify(readForm());
+  $("go").disabled = true;
+  try {
+    running = await call("/api/jobs", { method: "POST", headers: { "Content-Type": "application/json" }, body: request });
+    $("job").hidden = false;
+    while (running.state === "waiting" || running.state === "running") {
+      const waiting = running.state === "waiting" && running.ahead > 0;
+      $("progress").value = running.progress;
+      $("status").textContent = waiting ? `waiting, ${running.ahead} ahead` : `${Math.round(running.progress * 100)} %`;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      running = await call(`/api/jobs/${running.id}`);
+    }
+    if (running.error) throw new Error(running.error);
+    if (!running.sounds.length) throw new Error("nothing to do: the sound already has what the model could add");
+    running.sounds.forEach(add);
+    show(running.sounds[0]);
+  } finally {
+    $("go").disabled = false;
+    $("job").hidden = true;
+  }
+}
+
+async function upload(file) {
+  if (!file) return;
+  const sound = await call("/api/sounds", { method: "POST", body: file });
+  add(sound);
+  show(sound);
+}
+
+// Sounds
+
+function title(sound) {
+  if (sound.task === "upload") return "uploaded sound";
+  const source = sounds.find(({ id }) => id === sound.source);
+  return sound.options.prompt ?? (source ? title(source) : sound.task);
+}
+
+const seconds = (value) => `${Number(value.toFixed(2))} s`;
+const fileName = (sound) => {
+  const words = title(sound).toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40);
+  return `${[words || "sound", sound.task, sound.options.seed].filter((part) => part !== undefined).join("-")}.wav`;
+};
+const fileUrl = (sound) => `/api/sounds/${sound.id}/audio`;
+
+function downloadLink(link, sound) {
+  link.href = fileUrl(sound);
+  // An upload has its own format, and the browser names it by that.
+  link.download = sound.task === "upload" ? "" : fileName(sound);
+}
+
+function add(sound) {
+  sounds.unshift(sound);
+  sessionStorage.setItem("sounds", JSON.stringify(sounds.map(({ id }) => id)));
+  const about = `${sound.task} · ${seconds(sound.seconds)}${sound.task === "upload" ? "" : ` · seed ${sound.options.seed}`}`;
+  const choose = element("button", { type: "button", className: "choose" },
+    element("img", { src: `/api/sounds/${sound.id}/image`, alt: "" }),
+    element("span", {}, element("b", {}, title(sound)), element("span", { className: "meta" }, about)));
+  choose.addEventListener("click", () => {
+    show(sound);
+    $("figure").scrollIntoView({ block: "nearest" });
+    audio.play().catch(() => {}); // it may be told to pause at once
+  });
+  const item = element("li", {}, choose);
+  item.dataset.id = sound.id;
+  if (sound.task !== "upload") {
+    const reuse = element("button", { type: "button" }, "Load settings");
+    reuse.addEventListener("click", () => loadSettings(sound));
+    item.append(reuse);
+  }
+  const download = element("a", { className: "button" }, "Download");
+  downloadLink(download, sound);
+  item.append(download);
+  $("history").prepend(item);
+}
+
+function show(sound) {
+  current = sound;
+  $("current").hidden = false;
+  $("empty").hidden = true;
+  $("title").textContent = title(sound);
+  $("image").src = `/api/sounds/${sound.id}/image`;
+  $("image").alt = `Spectrogram of ${title(sound)}, ${seconds(sound.seconds)}`;
+  $("duration").textContent = seconds(sound.seconds);
+  $("playhead").hidden = true;
+  audio.src = fileUrl(sound);
+  audio.loop = sound.loops;
+  $("notes").textContent = sound.warnings.join("; ");
+  $("reuse").hidden = sound.task === "upload";
+  downloadLink($("download"), sound);
+  const facts = { task: sound.task, length: seconds(sound.seconds), rate: `${sound.rate} Hz`, channels: sound.channels };
+  if (sound.seconds_taken) facts["made in"] = seconds(sound.seconds_taken);
+  for (const [name, value] of Object.entries(sound.options)) {
+    if (value !== null && name !== "num") facts[name] = name === "boxes" ? value.map(boxText).join("; ") : String(value);
+  }
+  const rows = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  $("settings").replaceChildren(...rows);
+  for (const item of $("history").children) item.firstChild.ariaCurrent = String(item.dataset.id === sound.id);
+  for (const name of ["start", "end", "low", "high"]) form.elements[name].value = "";
+  showBox();
+  setTask(task);
+}
+
+const boxText = ({ start, end, low, high }) =>
+  `${seconds(start)} to ${seconds(end)}, ${low ?? 0} to ${high ?? "all"} Hz`;
+
+// The spectrogram: its rows are mel bands, so that places and frequencies are told by the bands' edges.
+
+function hertzAt(share) {
+  const edges = about.band_edges, place = Math.min(Math.max(share, 0), 1) * (edges.length - 1);
+  const index = Math.min(Math.floor(place), edges.length - 2);
+  return edges[index] + (edges[index + 1] - edges[index]) * (place - index);
+}
+
+function shareOf(hertz) {
+  const edges = about.band_edges, above = edges.findIndex((edge) => edge > hertz);
+  if (above === 0) return 0;
+  if (above < 0) return 1;
+  return (above - 1 + (hertz - edges[above - 1]) / (edges[above] - edges[above - 1])) / (edges.length - 1);
+}
+
+function makeAxis() {
+  for (const hertz of HERTZ) {
+    const label = element("li", {}, hertz < 1000 ? `${hertz}` : `${hertz / 1000}k`);
+    label.style.bottom = `${shareOf(hertz) * 100}%`;
+    $("hertz").append(label);
+  }
+}
+
+function showBox() {
+  const [start, end, low, high] = ["start", "end", "low", "high"].map(numeric);
+  const box = $("selection");
+  box.hidden = !current || start === null || end === null || end <= start;
+  if (box.hidden) return;
+  const bottom = low === null ? 0 : shareOf(low), top = high === null ? 1 : shareOf(high);
+  const percent = (share) => `${Math.min(Math.max(share, 0), 1) * 100}%`;
+  box.style.left = percent(start / current.seconds);
+  box.style.right = percent(1 - end / current.seconds);
+  box.style.bottom = percent(bottom);
+  box.style.top = percent(1 - top);
+}
+
+let corner = null; // where the drawing of a box began, as shares of the picture from its lower left
+
+function placeOf(event) {
+  const area = picture.getBoundingClientRect();
+  const share = (value, size) => Math.min(Math.max(value / size, 0), 1);
+  return [share(event.clientX - area.left, area.width), 1 - share(event.clientY - area.top, area.height)];
+}
+
+picture.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
+  picture.setPointerCapture(event.pointerId);
+  corner = placeOf(event);
+});
+
+picture.addEventListener("pointermove", (event) => {
+  if (!corner) return;
+  const [x, y] = placeOf(event);
+  if (Math.abs(x - corner[0]) * picture.clientWidth < 4) return;
+  const [low, high] = [Math.min(y, corner[1]), Math.max(y, corner[1])];
+  form.elements.start.value = (Math.min(x, corner[0]) * current.seconds).toFixed(3);
+  form.elements.end.value = (Math.max(x, corner[0]) * current.seconds).toFixed(3);
+  // A box that reaches the edge, or is flat, goes on beyond it.
+  const flat = (high - low) * picture.clientHeight < 4;
+  form.elements.low.value = flat || low < 0.03 ? "" : hertzAt(low).toFixed(0);
+  form.elements.high.value = flat || high > 0.97 ? "" : hertzAt(high).toFixed(0);
+  if (task !== "inpaint") setTask("inpaint");
+  showBox();
+});
+
+picture.addEventListener("pointerup", (event) => {
+  if (!corner) return;
+  const [x] = placeOf(event);
+  if (Math.abs(x - corner[0]) * picture.clientWidth < 4) audio.currentTime = x * current.seconds;
+  corner = null;
+});
+picture.addEventListener("pointercancel", () => { corner = null; });
+
+function followPlayback() {
+  $("playhead").hidden = false;
+  $("playhead").style.left = `${(audio.currentTime / current.seconds) * 100}%`;
+  if (!audio.paused) requestAnimationFrame(followPlayback);
+}
+
+// Start
+
+for (const name of ["start", "end", "low", "high"]) form.elements[name].addEventListener("input", showBox);
+for (const event of ["play", "seeked"]) audio.addEventListener(event, followPlayback);
+form.addEventListener("submit", (event) => { event.preventDefault(); guarded(run)(); });
+$("tasks").addEventListener("change", (event) => setTask(event.target.value));
+$("stop").addEventListener("click", guarded(() => call(`/api/jobs/${running.id}`, { method: "DELETE" })));
+$("reuse").addEventListener("click", () => loadSettings(current));
+$("file").addEventListener("change", guarded(async ({ target }) => {
+  await upload(target.files[0]);
+  target.value = "";
+}));
+for (const name of ["dragover", "dragleave", "drop"]) {
+  $("right").addEventListener(name, (event) => {
+    event.preventDefault();
+    $("right").classList.toggle("dropping", name === "dragover");
+    if (name === "drop") guarded(upload)(event.dataTransfer.files[0]);
+  });
+}
+
+await guarded(async () => {
+  about = await call("/api/about");
+  $("model").textContent = `· model ${about.model}`;
+  makeNumbers();
+  makeAxis();
+  setTask(task);
+  for (const id of JSON.parse(sessionStorage.getItem("sounds") ?? "[]").reverse()) {
+    await call(`/api/sounds/${id}`).then(add, () => {}); // gone with an earlier server
+  }
+  if (sounds.length) show(sounds[0]);
+})();
