@@ -11,7 +11,27 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
-from . import continuation, convert, evaluate, extend, generate, inpaint, loop, models, train, vary
+from . import (
+    batch,
+    benchmark,
+    continuation,
+    convert,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    extend,
+    generate,
+    info,
+    inpaint,
+    loop,
+    models,
+    probe,
+    replay,
+    train,
+    ui,
+    vary,
+)
 
 
 class _Group(TyperGroup):
@@ -55,7 +75,16 @@ app.command()(extend.extend)
 app.command("continue")(continuation.continuation)
 app.command()(vary.vary)
 app.command()(loop.loop)
+app.command()(batch.batch)
+app.command()(embed.embed)
+app.command()(probe.probe)
+app.command()(info.info)
+app.command()(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(convert.app, name="convert")
 app.add_typer(evaluate.app, name="evaluate")
+app.command()(export.export)
+app.command()(benchmark.benchmark)
+app.command()(ui.ui)
+app.command()(doctor.doctor)

@@ -1,0 +1,270 @@
+"""From rows to jobs: every value checked by the options of its task, every file named, before any work begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+
+from .. import __version__
+from ..audio.files import FORMATS
+from ..errors import SmgError, UsageError
+from ..options import FLAGS, PATHS, TASKS, TEXTS, WHOLE, Box, OutputOptions, SamplingOptions
+from ..record import check_size, sha256
+from .table import Row
+
+FORMAT = 1  # of the keys; another one does all rows again
+SLUG_LENGTH = 40
+NAME_BYTES = 200  # of the 255 that file systems take
+_OUTPUT = tuple(f.name for f in fields(OutputOptions))
+_COLUMNS = ("task", *dict.fromkeys(f.name for kind in TASKS.values() for f in fields(kind)), *_OUTPUT, "output")
+_AS_TEXT = (*TEXTS, *PATHS, "order", "bits")
+_AS_FLAG = (*FLAGS, "normalize", "trim", "metadata")
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class _CellError(UsageError):
+    """A value that is wrong, by its column."""
+
+    def __init__(self, column: str, problem: str):
+        super().__init__(f"column {column}: {problem}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row that was checked.
+
+    Attributes:
+        row: its number, and `place` file, row and line, for messages.
+        options: of the task, with a seed; the path of the sound it reads is absolute.
+        output: how to finish the sounds.
+        name: of the file within the directory of the batch, with "/" between its parts.
+        read: the sound file it reads as the row names it, or None.
+        digest: SHA-256 of that file.
+    """
+
+    row: int
+    place: str
+    options: SamplingOptions
+    output: OutputOptions
+    name: str
+    read: str | None = None
+    digest: str | None = None
+
+    @property
+    def task(self) -> str:
+        return next(name for name, kind in TASKS.items() if kind is type(self.options))
+
+    @property
+    def path(self) -> str | None:
+        """Where the sound lies that it reads."""
+        return _reads(self.options)
+
+    @property
+    def names(self) -> list[str]:
+        """The files of all its sounds: out.wav, or out-1.wav, out-2.wav..."""
+        if self.options.num == 1:
+            return [self.name]
+        stem, dot, extension = self.name.rpartition(".")
+        return [f"{stem}-{index}{dot}{extension}" for index in range(1, self.options.num + 1)]
+
+    def key(self, origin: dict[str, str | None]) -> str:
+        """What says that the row was done: all that decides on its files. `origin`: of the model and the like."""
+        return _digest(
+            {
+                "format": FORMAT,
+                "version": __version__,
+                "origin": origin,
+                "task": self.task,
+                "options": with_path(self.options, self.read).to_dict(),
+                "output": self.output.to_dict(),
+                "name": self.name,
+                "input_sha256": self.digest,
+            }
+        )
+
+
+def make_jobs(rows: list[Row], folder: Path, format: str = "wav") -> list[Job]:
+    """Check all rows.
+
+    Args:
+        folder: what the paths in the rows are relative to.
+        format: of files whose rows do not say it by an extension.
+
+    Raises:
+        UsageError: the first row that is wrong, with file, row and column, and how many there are beside it.
+    """
+    _check_columns(rows)
+    jobs, errors, digests, same = [], [], {}, Counter()
+    for row in rows:
+        try:
+            jobs.append(_job(row, folder, format, digests, same))
+        except SmgError as error:
+            errors.append(f"{row.place}{',' if isinstance(error, _CellError) else ':'} {error}")
+    if errors := errors or _clashes(jobs):
+        more = f" (and {len(errors) - 1} more rows are wrong)" if len(errors) > 1 else ""
+        raise UsageError(errors[0] + more)
+    return jobs
+
+
+def _check_columns(rows: list[Row]) -> None:
+    for row in rows:
+        for column in row.cells:
+            if column not in _COLUMNS:
+                near = get_close_matches(column, _COLUMNS, cutoff=0.5)
+                meant = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(_COLUMNS)}"
+                raise UsageError(f"{row.place}: unknown column {column!r}; {meant}")
+
+
+def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], same: Counter) -> Job:
+    cells = dict(row.cells)
+    task = cells.pop("task", "generate")
+    if not isinstance(task, str) or task not in TASKS:
+        raise _CellError("task", f"unknown task {task!r}; use {', '.join(TASKS)}")
+    name = cells.pop("output", None)
+    output = _build(OutputOptions, {key: cells.pop(key) for key in _OUTPUT if key in cells})
+    kind = TASKS[task]
+    for column in cells:
+        if column not in kind.__dataclass_fields__:
+            raise _CellError(column, f"{task} has no such option; leave the cell blank")
+    for f in fields(kind):
+        if f.name not in cells and f.default is dataclasses.MISSING:
+            raise _CellError(f.name, f"{task} needs it; fill in the cell")
+    options = _build(kind, cells)
+    read, digest = _reads(options), None
+    if options.seed is None:
+        options = dataclasses.replace(options, seed=_seed(task, options, same))
+    if read is not None:
+        path = str((folder / read).absolute())
+        if path not in digests:
+            digests[path] = sha256(path)
+        if (digest := digests[path]) is None:
+            column = "input" if hasattr(options, "input") else "like"
+            raise _CellError(column, f"{read!r} is no file that can be read; paths start at {folder.absolute()}")
+        options = with_path(options, path)
+    output.check(options)
+    if output.metadata:
+        check_size(options)
+    return Job(row.number, row.place, options, output, _name(name, row.number, task, options, format), read, digest)
+
+
+def _build(kind: type, cells: dict[str, object]):
+    """Options from cells; an error names the column, which the message of the options begins with."""
+    values = {column: _value(column, value) for column, value in cells.items()}
+    try:
+        return kind(**values)
+    except UsageError as error:
+        column, _, rest = str(error).partition(" is ")
+        raise _CellError(column, f"is {rest}") if rest and column in values else error from None
+
+
+def _value(column: str, value: object) -> object:
+    """A cell as the options want it; what it cannot be is left to them to refuse."""
+    if column == "boxes":
+        return _boxes(value)
+    if column == "bits" and isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str) or column in _AS_TEXT:
+        return value
+    text = value.strip()
+    if column in _AS_FLAG:
+        if text.lower() not in _BOOLEANS:
+            raise _CellError(column, f"is {value!r}; use true or false")
+        return _BOOLEANS[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        return value
+    # Spreadsheets write whole numbers as 3.0 too; and large ones lose digits on their way through a float.
+    if column in WHOLE and number.is_integer():
+        return int(text) if text.lstrip("+-").isdigit() else int(number)
+    return number
+
+
+def _boxes(value: object) -> tuple[Box, ...]:
+    boxes = []
+    for text in str(value).split(";"):
+        parts = [part.strip() for part in text.split(":")]
+        try:
+            numbers = [float(part) if part else None for part in parts]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (2, 4) or None in numbers[:2]:
+            raise _CellError("boxes", f"is {value!r}; write START:END or START:END:LOW:HIGH, with ; between several")
+        try:
+            boxes.append(Box(*numbers))
+        except UsageError as error:
+            raise _CellError("boxes", str(error)) from None
+    return tuple(boxes)
+
+
+def _seed(task: str, options: SamplingOptions, same: Counter) -> int:
+    """From what was asked for: the same in each run, another for a second row that asks for the same."""
+    content = _digest({"task": task, "options": options.to_dict()})
+    same[content] += 1
+    digest = hashlib.sha256(f"{content} {same[content]}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % (2**32 - options.num)
+
+
+def _name(given: object, number: int, task: str, options: SamplingOptions, format: str) -> str:
+    """Name of the file in the directory: the one given, or one of row and prompt; both get an extension."""
+    if given is None:
+        about = options.prompt or f"{task} {Path(_reads(options)).stem}"
+        return f"{number:04d}-{slug(about) or task}.{format}"
+    if not isinstance(given, str):
+        raise _CellError("output", f"is {given!r}; give it as text")
+    parts = given.strip().replace("\\", "/").split("/")
+    for part in parts:
+        if not part or part.startswith(".") or ":" in part or not part.isprintable() or len(part.encode()) > NAME_BYTES:
+            raise _CellError(
+                "output",
+                f"is {given!r}; name a file in the directory of -o, not hidden, of at most {NAME_BYTES} bytes",
+            )
+    name = "/".join(parts)
+    return name if Path(name).suffix else f"{name}.{format}"
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name: ASCII letters and digits with hyphens between words; may be empty."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:SLUG_LENGTH].strip("-")
+
+
+def _clashes(jobs: list[Job]) -> list[str]:
+    """Rows whose files another row writes too. Names count as one that differ in case alone, as on many disks."""
+    taken, errors = {}, []
+    for job in jobs:
+        for name in job.names:
+            first = taken.setdefault(name.casefold(), job.row)
+            if first != job.row:
+                errors.append(f"{job.place}, column output: row {first} writes {name} too; name another file")
+                break
+    return errors
+
+
+def _reads(options: SamplingOptions) -> str | None:
+    return options.input if hasattr(options, "input") else options.like
+
+
+def with_path(options: SamplingOptions, path: str | None) -> SamplingOptions:
+    """The options with another sound to read; as they are where `path` is None."""
+    if path is None:
+        return options
+    return dataclasses.replace(options, **{"input" if hasattr(options, "input") else "like": path})
+
+
+def _digest(document: dict) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def check_format(format: str) -> str:
+    """A key of FORMATS. Raises UsageError for another."""
+    if format.lower() not in FORMATS:
+        raise UsageError(f"unknown format {format!r}; use {', '.join(FORMATS)}")
+    return format.lower()
