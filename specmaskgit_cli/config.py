@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from .errors import SmgError
 
 FORMAT_VERSION = 1
+VOCODERS = ("griffin-lim", "vocos", "hifigan")
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,48 @@ def from_dict(cls, values: dict, where: str = "config.json"):
             raise SmgError(f"{where}: {name} is {value!r}, expected {type(default).__name__}")
         made[name] = value
     return cls(**made)
+
+
+# Setting -> lowest and highest value. A checkpoint may come from anyone, and its settings decide on the size of arrays.
+_LIMITS = {
+    "mel.sample_rate": (8000, 192_000),
+    "mel.n_fft": (16, 1 << 16),
+    "mel.n_mels": (1, 4096),
+    "mel.f_min": (0, 96_000),
+    "mel.f_max": (1, 96_000),
+    "mel.log_clamp": (1e-30, 1),
+    "mel.scale_min": (-1000, 1000),
+    "mel.scale_max": (-1000, 1000),
+    "tokenizer.levels": (1, 64),
+    "tokenizer.kernel": (1, 255),
+    "generator.mlp_ratio": (0.01, 64),
+    "generator.dropout": (0, 1),
+    "generator.max_columns": (2, 4096),
+    "vocoder.iterations": (0, 1000),
+}
+_LIMIT = (0, 1 << 20)  # of all other numbers
+
+
+def check_config(config: CheckpointConfig, where: str) -> None:
+    """Raise SmgError for settings that no model can have, with the setting named."""
+    for part in ("mel", "tokenizer", "generator", "embedder", "vocoder"):
+        for name, value in to_dict(getattr(config, part)).items():
+            low, high = _LIMITS.get(f"{part}.{name}", _LIMIT)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if number and not low <= value <= high:  # NaN is refused with the rest
+                raise SmgError(f"{where}: {part}: {name} is {value}, outside {low} to {high}")
+    mel, tokenizer, generator = config.mel, config.tokenizer, config.generator
+    for wrong, words in (
+        (not 1 <= mel.hop_length <= mel.n_fft or mel.n_fft % 2, "n_fft has to be even and hop_length at most that"),
+        (not mel.f_min < mel.f_max <= mel.sample_rate / 2, "f_min, f_max and half of sample_rate have to rise"),
+        (mel.scale_min >= mel.scale_max, "scale_min has to be below scale_max"),
+        (tokenizer.patch < 1 or mel.n_mels % tokenizer.patch, "patch has to divide n_mels"),
+        (generator.heads < 1 or generator.width % generator.heads, "heads has to divide the generator's width"),
+        (generator.condition_dim != config.embedder.dim, "condition_dim has to be the embedder's dim"),
+        (config.vocoder.kind not in VOCODERS, f"the vocoder's kind has to be one of {', '.join(VOCODERS)}"),
+    ):
+        if wrong:
+            raise SmgError(f"{where}: {words}")
 
 
 def _as_tuple(value):

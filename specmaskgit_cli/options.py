@@ -51,7 +51,7 @@ class SamplingOptions:
         guidance: how closely to follow the condition; 0 is faster and freer.
         temperature: of the sampling; above 1 more varied, below 1 safer.
         top_p: share of the probability to sample from; 1 is all of it.
-        order: in which positions are decided: "confidence", "halton" or "random".
+        order: in which positions are decided: "confidence", "halton", "random" or "raster".
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
@@ -60,7 +60,7 @@ class SamplingOptions:
     seed: int | None = None
     num: int = 1
     steps: int = 16
-    guidance: float = 5.0
+    guidance: float = 4.0
     temperature: float = 1.0
     top_p: float = 1.0
     order: str = "confidence"
@@ -172,7 +172,7 @@ class InpaintOptions(EditOptions):
         super().__post_init__()
         if not self.boxes:
             raise UsageError("nothing to inpaint: give a start and an end, or a box")
-        if not all(isinstance(box, Box) for box in self.boxes):
+        if not isinstance(self.boxes, (tuple, list)) or not all(isinstance(box, Box) for box in self.boxes):
             raise UsageError(f"boxes is {self.boxes!r}; give each as a Box")
 
 

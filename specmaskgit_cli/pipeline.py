@@ -17,7 +17,7 @@ import numpy as np
 from .audio.files import read_mono
 from .audio.levels import fade, normalize_peak, peak_gain
 from .audio.mel import log_mel
-from .checkpoint.card import known_sounds
+from .checkpoint.card import known_embeddings, known_sounds
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .config import VocoderConfig
@@ -302,7 +302,7 @@ class Pipeline:
         """The known sounds nearest to a text, with their cosines; empty for a model that has no list of them."""
         if not self.sounds:
             return []
-        embeddings = self.checkpoint.tensors("known_sounds.safetensors")["embeddings"]
+        embeddings = known_embeddings(self.checkpoint)
         cosines = embeddings @ self._embed(prompt)[0]
         return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
 

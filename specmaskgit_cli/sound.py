@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .audio.files import UNLIMITED, check_output, lossless_subtype, write_audio
-from .audio.image import save_spectrogram
+from .audio.image import MIN_PIXELS, save_spectrogram, save_view, view
 from .config import MelConfig
 from .finish import finish
-from .options import LoopOptions, OutputOptions, SamplingOptions
+from .marks import marks
+from .options import EditOptions, LoopOptions, OutputOptions, SamplingOptions
 from .record import Origin, Record
 
 
@@ -46,7 +47,7 @@ class Sound:
     origin: Origin | None = field(default=None, repr=False)
 
     def save(self, path: str, image: str | None = None, output: OutputOptions | None = None, **options) -> Sound:
-        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
+        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram, with outlines around what an edit made.
 
         Args:
             path: its extension says the format (wav, flac, ogg, opus, mp3); "-" is WAV on standard output.
@@ -68,13 +69,20 @@ class Sound:
         tags = Record(self.options, output, self.origin).tags() if output.metadata and self.origin else None
         write_audio(path, samples, rate, subtype=subtype, metadata=tags)
         if image:
-            save_spectrogram(image, self.mel, self.mel_config)
+            self._draw(image)
         # Saved a second time, a sound that was changed here would tell of the second finish alone: it tells nothing.
         same = samples is self.samples
         return replace(
             self, samples=samples, rate=rate, warnings=self.warnings + warnings, gain=self.gain if same else None,
             origin=self.origin if same else None,
         )  # fmt: skip
+
+    def _draw(self, image: str) -> None:
+        """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""
+        if not isinstance(self.options, EditOptions):
+            return save_spectrogram(image, self.mel, self.mel_config)
+        boxes = marks(self.options, len(self.samples) / self.rate)
+        save_view(image, view(self.samples, self.rate, None, MIN_PIXELS, 0, boxes), bool(boxes))
 
     @property
     def loops(self) -> bool:

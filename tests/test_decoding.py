@@ -70,7 +70,8 @@ def test_counts_follow_the_cosine():
 def test_ramps():
     assert [guidance_ramp(step, 4, 3.0) for step in range(4)] == [0, 1, 2, 3]
     assert [noise_ramp(step, 4, 4.5) for step in range(4)] == [4.5, 3, 1.5, 0]
-    assert guidance_ramp(0, 1, 3.0) == 3
+    assert [guidance_ramp(step, 3, 4.0, onset=0.5) for step in range(3)] == [2, 3, 4]
+    assert guidance_ramp(0, 1, 3.0) == guidance_ramp(0, 1, 3.0, onset=1) == 3
     assert noise_ramp(0, 1, 4.5) == 0
 
 
@@ -182,7 +183,7 @@ def test_no_guidance_makes_no_second_pass():
 def test_guidance_adds_one_unconditional_row_an_item_after_the_first_step():
     tokens, mask, condition = case()
     predictor = FakePredictor()
-    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6), generators(1, 2, 3))
+    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=0.0), generators(1, 2, 3))
     assert [dropped.tolist() for *_, dropped in predictor.hidden_calls] == (
         [[False] * 3] + [[False] * 3 + [True] * 3] * 5
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError, UsageError
-from .metadata import check_tags, id3, set_tags
+from .metadata import check_tags, id3, native_name, set_tags
 
 # Extension -> libsndfile's format and its default subtype.
 FORMATS = {
@@ -32,6 +32,7 @@ _RATES = {
 # What --bits says -> libsndfile's subtype.
 BITS = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
 UNLIMITED = ("FLOAT", "DOUBLE")  # subtypes that can hold samples beyond [-1, 1]
+_LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
 _BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when given minutes at once
 
 
@@ -63,10 +64,12 @@ def read_audio(path: str | os.PathLike) -> Audio:
         raise SmgError(f"{path} is a directory; name a sound file in it") from None
     except OSError as error:
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SmgError(f"{str(path)!r} cannot be the name of a file: {error}") from None
     if empty:
         raise SmgError(f"{path} is empty (0 bytes); name a sound file")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(native_name(path)) as file:
             # In blocks, because a header may promise more samples than the file or the memory holds.
             blocks = []
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
@@ -79,6 +82,8 @@ def read_audio(path: str | os.PathLike) -> Audio:
     samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise SmgError(f"{path} holds samples that are infinite or not a number; export it again")
+    if max(samples.max(), -samples.min()) > _LOUDEST:
+        raise SmgError(f"{path} holds samples beyond {_LOUDEST:g} times full scale; export it again")
     return Audio(samples, rate, subtype, kind)
 
 
@@ -194,6 +199,8 @@ def check_output(
         raise UsageError(f"rate is {rate}, which {name} cannot store; use {', '.join(map(str, known))}")
     if not _is_stdout(target):
         check_writable(target)
+    elif getattr(sys.stdout, "name", None) == os.devnull:  # put there by the command line
+        raise SmgError("standard output is closed; name a file instead of -")
     elif sys.stdout.isatty():
         raise SmgError("standard output is a terminal; redirect it (> out.wav) or name a file instead of -")
 
@@ -201,6 +208,8 @@ def check_output(
 def check_writable(path: str | os.PathLike) -> None:
     """Raise SmgError unless `path` can be made, or is a regular file that can be replaced."""
     path = Path(path)
+    if "\0" in str(path):
+        raise SmgError(f"{str(path)!r} cannot be the name of a file: it has a zero byte")
     parent = path.resolve().parent
     if path.is_dir():
         raise SmgError(f"{path} is a directory; name a file in it")

@@ -50,6 +50,11 @@ def id3(tags: dict[str, str]) -> bytes:
     return b"ID3\x04\0\0" + _syncsafe(len(frames)) + frames
 
 
+def native_name(path: str | os.PathLike) -> str | bytes:
+    """A file name for soundfile, which takes on POSIX those that are no text only as bytes."""
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
 def read_comment(path: str | os.PathLike) -> str:
     """The comment of a sound file; "" where it has none.
 
@@ -62,7 +67,7 @@ def read_comment(path: str | os.PathLike) -> str:
         with open(path, "rb") as file:
             if file.read(4) == b"RIFF":
                 return _riff_comment(file)
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(native_name(path)) as file:
             return file.comment
     except OSError as error:
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None

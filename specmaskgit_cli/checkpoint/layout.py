@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..config import FORMAT_VERSION, CheckpointConfig, from_dict
+from ..config import FORMAT_VERSION, CheckpointConfig, check_config, from_dict
 from ..errors import SmgError
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ def load_checkpoint(directory: str | os.PathLike) -> Checkpoint:
     if CONFIG not in sums:
         raise SmgError(f"{directory / SUMS} does not list {CONFIG}; {_FIX}")
     for name in sums:
-        if not (directory / name).is_file():
+        if not os.path.isfile(directory / name):  # Path.is_file raises for a name that is too long
             raise SmgError(f"{directory / name} is missing; {_FIX}")
     config_path = directory / CONFIG
     if (state := _state(config_path, sums[CONFIG])) != "ok":
         raise SmgError(f"{config_path} is {state}; {_FIX}")
     try:
         values = json.loads(config_path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SmgError(f"{config_path} is not JSON ({error}); {_FIX}") from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -98,6 +98,7 @@ def load_checkpoint(directory: str | os.PathLike) -> Checkpoint:
             f"{directory} has checkpoint format {version}, this smg reads up to {FORMAT_VERSION}; update smg"
         )
     config = from_dict(CheckpointConfig, values, str(config_path))
+    check_config(config, str(config_path))
     digest = hashlib.sha256((directory / SUMS).read_bytes()).hexdigest()[:12]
     return Checkpoint(directory, config, digest, sums, {CONFIG})
 
@@ -197,5 +198,5 @@ def _state(path: Path, digest: str) -> str:
         return "ok" if sha256_of(path) == digest else "changed"
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return "unreadable"

@@ -11,7 +11,22 @@ def main(args: list[str] | None = None) -> None:
 
     Every failure is one line on standard error. SMG_DEBUG=1 shows tracebacks instead.
     """
+    _mend_streams()
     sys.exit(_run(sys.argv[1:] if args is None else args))
+
+
+def _mend_streams() -> None:
+    """Make the standard streams usable where they are closed, or cannot encode what a file name or a prompt holds."""
+    for number in range(3):  # in the place of a closed stream, the next file that is opened would be written to
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open until the end)
+        if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 def _run(args: list[str]) -> int:
@@ -51,6 +66,9 @@ def _report(error: Exception) -> int:
         return 1
     elif isinstance(error, MemoryError):
         message, code = "out of memory; try fewer --seconds, --num or --candidates", 1
+    elif isinstance(error, OSError) and error.strerror:  # of the system, such as a full disk behind standard output
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        code = 1
     else:
         message = f"{type(error).__name__}: {error} (this is a bug; SMG_DEBUG=1 shows where)"
         code = 1

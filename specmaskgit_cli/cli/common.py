@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError, UsageError
+from .player import play as play_file
 from .progress import progress_bar
 
 Input = Annotated[str, typer.Argument(metavar="IN", help="Sound file to edit; it is only read.", show_default=False)]
@@ -44,6 +45,7 @@ Rate = Annotated[int | None, typer.Option(metavar="HZ", help="Resample, such as 
 Channels = Annotated[int | None, typer.Option(metavar="1|2", help="Mix to mono, or make two channels of one.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not store in the file how it was made.")]
 Image = Annotated[str | None, typer.Option(metavar="FILE", help="Also draw the spectrogram as PNG.")]
+Play = Annotated[bool, typer.Option("--play", help="Then play it, with the first player found.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
 
@@ -59,6 +61,7 @@ def make_sounds(
     device: str,
     threads: int | None,
     image: str | None,
+    play: bool,
     as_json: bool,
     quiet: bool,
     label: str,
@@ -70,6 +73,7 @@ def make_sounds(
     Args:
         options: a SamplingOptions; its type says which task it is.
         finish: an OutputOptions.
+        play: whether to play the files once all are written.
         label: of the progress bar.
         nothing: what to say where the task finds nothing to do.
         original: a file that should come out the same; the report says whether it did.
@@ -83,6 +87,8 @@ def make_sounds(
     started = time.perf_counter()
     if as_json and output == "-":
         raise UsageError("--json and -o - both need standard output; give the sound a file name")
+    if play and output == "-":
+        raise UsageError("--play needs a file to play; give the sound a file name instead of -")
     files = numbered(output, options.num)
     images = numbered(image, options.num) if image else [None] * options.num
     edits = isinstance(options, EditOptions)
@@ -126,6 +132,8 @@ def make_sounds(
     elif not quiet:
         for report in reports:
             print(_line(report), file=sys.stderr if output == "-" else sys.stdout)
+    for _, file, _ in made if play else ():
+        play_file(file)
 
 
 def numbered(name: str, num: int) -> list[str]:

@@ -10,11 +10,11 @@ import typer
 
 from ..errors import SmgError
 from . import common
+from .player import players
 
 # Distributions: what each is for. The first group is part of every installation.
 CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "typer", "rich")
 EXTRAS = ("torch", "onnx", "transformers", "diffusers")
-PLAYERS = ("ffplay", "paplay", "pw-play", "aplay", "afplay", "play")
 
 
 def doctor(
@@ -72,14 +72,13 @@ def _packages() -> dict[str, str | None]:
 
 def _machine() -> dict:
     import os
-    import shutil
 
     from ..runtime.threads import allowed_threads
 
     return {
         "cores": os.cpu_count(),
         "cores this process may use": allowed_threads(),
-        "players": [name for name in PLAYERS if shutil.which(name)],
+        "players": players(),
         "terminal": sys.stderr.isatty(),
         "offline": os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"),
     }

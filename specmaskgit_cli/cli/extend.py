@@ -37,6 +37,7 @@ def extend(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     image: common.Image = None,
+    play: common.Play = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -52,6 +53,6 @@ def extend(
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
         options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, as_json=as_json, quiet=quiet, label="extending",
+        image=image, play=play, as_json=as_json, quiet=quiet, label="extending",
         nothing=f"{input} already has what the model could add; nothing was written",
     )  # fmt: skip

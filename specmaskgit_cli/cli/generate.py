@@ -17,7 +17,7 @@ def generate(
     seed: common.Seed = None,
     num: common.Num = 1,
     steps: common.Steps = 16,
-    guidance: common.Guidance = 5.0,
+    guidance: common.Guidance = 4.0,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",
@@ -39,6 +39,7 @@ def generate(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     image: common.Image = None,
+    play: common.Play = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -57,5 +58,5 @@ def generate(
     )  # fmt: skip
     common.make_sounds(
         options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, as_json=as_json, quiet=quiet, label="generating",
+        image=image, play=play, as_json=as_json, quiet=quiet, label="generating",
     )  # fmt: skip

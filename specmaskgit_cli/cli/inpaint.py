@@ -41,6 +41,7 @@ def inpaint(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     image: common.Image = None,
+    play: common.Play = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -62,7 +63,7 @@ def inpaint(
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
         options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, as_json=as_json, quiet=quiet, label="inpainting",
+        image=image, play=play, as_json=as_json, quiet=quiet, label="inpainting",
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def replay(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     image: common.Image = None,
+    play: common.Play = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -54,7 +55,7 @@ def replay(
     common.make_sounds(
         options, output or str(path.with_name(f"{path.stem}.replay{path.suffix}")),
         finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
-        device=device, threads=threads, image=image, as_json=as_json, quiet=quiet, label="replaying", original=file,
+        device=device, threads=threads, image=image, play=play, as_json=as_json, quiet=quiet, label="replaying", original=file,
     )  # fmt: skip
 
 

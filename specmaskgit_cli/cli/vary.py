@@ -35,6 +35,7 @@ def vary(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     image: common.Image = None,
+    play: common.Play = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -49,5 +50,5 @@ def vary(
     finish = OutputOptions(lufs=lufs, trim=trim, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
     common.make_sounds(
         options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, as_json=as_json, quiet=quiet, label="varying",
+        image=image, play=play, as_json=as_json, quiet=quiet, label="varying",
     )  # fmt: skip

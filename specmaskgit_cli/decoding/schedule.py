@@ -42,12 +42,13 @@ def ramp_up(step: int, steps: int, scale: float) -> float:
     return scale * step / (steps - 1) if steps > 1 else scale
 
 
-def guidance_ramp(step: int, steps: int, scale: float) -> float:
-    """Guidance at a step: linear from 0 to `scale`, as in SpecMaskGIT (arXiv 2406.17672, section 3.3).
+def guidance_ramp(step: int, steps: int, scale: float, onset: float = 0.0) -> float:
+    """Guidance at a step: linear from `onset` * `scale` to `scale`.
 
-    Early steps, where little is decided, stay diverse; late ones follow the condition. Zero costs no second pass.
+    SpecMaskGIT (arXiv 2406.17672, section 3.3) starts at 0: early steps, where little is decided, stay diverse, and
+    late ones follow the condition. Zero costs no second pass. With an onset of 1 there is no ramp.
     """
-    return ramp_up(step, steps, scale)
+    return ramp_up(step, steps, scale * (1 - onset)) + onset * scale if steps > 1 else scale
 
 
 def noise_ramp(step: int, steps: int, scale: float) -> float:

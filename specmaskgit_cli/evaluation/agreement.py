@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError
-from .judge import _run, judge
+from .judge import judge, run_command
 
 ANY = "Speech"  # a class to ask for where only what comes first matters
 
@@ -48,7 +48,7 @@ def _first(command: str, waves: list[np.ndarray], rate: int) -> list[str]:
             for index, wave in enumerate(waves):
                 soundfile.write(Path(folder) / f"{index}.wav", wave, rate, subtype="PCM_16")
                 rows.writerow([f"{index}.wav", ANY])
-        _run([*shlex.split(command), "score", "--manifest", str(manifest), "--out", str(out)], command)
+        run_command([*shlex.split(command), "score", "--manifest", str(manifest), "--out", str(out)], command)
         try:
             with out.open(newline="", encoding="utf-8") as file:
                 found = {Path(row["file"]).name: row["top5"] for row in csv.DictReader(file)}

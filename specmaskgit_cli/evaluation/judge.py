@@ -46,7 +46,7 @@ def judge(command: str, groups: dict[str, list[tuple[np.ndarray, str]]], rate: i
                     places[path] = name
                     soundfile.write(Path(folder) / path, wave, rate, subtype="PCM_16")
                     rows.writerow([path, expected])
-        _run([*shlex.split(command), "score", "--manifest", str(manifest), "--out", str(out)], command)
+        run_command([*shlex.split(command), "score", "--manifest", str(manifest), "--out", str(out)], command)
         scores = _read(out, command)
     if missing := places.keys() - scores.keys():
         raise SmgError(f"--judge {command}: scored {len(scores)} of {len(places)} files, not {min(missing)}")
@@ -62,7 +62,7 @@ def judge(command: str, groups: dict[str, list[tuple[np.ndarray, str]]], rate: i
     }
 
 
-def _run(arguments: list[str], command: str) -> None:
+def run_command(arguments: list[str], command: str) -> None:
     try:
         done = subprocess.run(arguments, capture_output=True, text=True)
     except OSError as error:

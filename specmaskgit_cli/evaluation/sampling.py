@@ -37,12 +37,12 @@ COLUMNS = {
 def sweeps(cells: int) -> dict[str, list[tuple[str, DecodeSettings]]]:
     """The settings of each sweep, with the names of their rows; `cells`: tokens of a whole grid.
 
-    What is decoded at a constant guidance has half of the ramp's end, which is the ramp's mean.
+    What is decoded at a constant guidance has the mean of the ramp.
     """
-    flat = replace(DEFAULT, guidance=DEFAULT.guidance / 2, ramp=False)
+    flat = replace(DEFAULT, guidance=DEFAULT.guidance * (1 + DEFAULT.onset) / 2, onset=1.0)
     return {
         "steps": [(f"{n} steps", replace(DEFAULT, steps=n)) for n in (4, 8, 12, 16, 24)],
-        "guidance": [(f"guidance {g:g}", replace(DEFAULT, guidance=g)) for g in (0.0, 1.0, 3.0, 5.0, 8.0)],
+        "guidance": [(f"guidance {g:g}", replace(DEFAULT, guidance=g)) for g in (0.0, 1.0, 2.0, 4.0, 6.0)],
         "temperature": [(f"temperature {t:g}", replace(DEFAULT, temperature=t)) for t in (0.7, 0.85, 1.0, 1.15, 1.3)],
         "order": [(f"{order} order", replace(DEFAULT, order=order)) for order in ("confidence", "halton", "random")],
         "strategy": [
