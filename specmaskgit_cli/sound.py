@@ -47,7 +47,9 @@ class Sound:
     origin: Origin | None = field(default=None, repr=False)
 
     def save(self, path: str, image: str | None = None, output: OutputOptions | None = None, **options) -> Sound:
-        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram, with outlines around what an edit made.
+        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
+
+        That of an edit shows all of the sound, with outlines around what is new.
 
         Args:
             path: its extension says the format (wav, flac, ogg, opus, mp3); "-" is WAV on standard output.

@@ -71,7 +71,8 @@ def test_ramps():
     assert [guidance_ramp(step, 4, 3.0) for step in range(4)] == [0, 1, 2, 3]
     assert [noise_ramp(step, 4, 4.5) for step in range(4)] == [4.5, 3, 1.5, 0]
     assert [guidance_ramp(step, 3, 4.0, onset=0.5) for step in range(3)] == [2, 3, 4]
-    assert guidance_ramp(0, 1, 3.0) == guidance_ramp(0, 1, 3.0, onset=1) == 3
+    assert [guidance_ramp(step, 4, 4.0, onset=1, guided=0.5) for step in range(4)] == [4, 4, 0, 0]
+    assert guidance_ramp(0, 1, 3.0) == guidance_ramp(0, 1, 3.0, onset=1, guided=0) == 3
     assert noise_ramp(0, 1, 4.5) == 0
 
 
@@ -183,7 +184,7 @@ def test_no_guidance_makes_no_second_pass():
 def test_guidance_adds_one_unconditional_row_an_item_after_the_first_step():
     tokens, mask, condition = case()
     predictor = FakePredictor()
-    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=0.0), generators(1, 2, 3))
+    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=0.0, guided=1.0), generators(1, 2, 3))
     assert [dropped.tolist() for *_, dropped in predictor.hidden_calls] == (
         [[False] * 3] + [[False] * 3 + [True] * 3] * 5
     )
@@ -205,7 +206,8 @@ class TwoWishes:
 def wishes(guidance, negative=None, code=1):
     mask = np.ones((4, 5, 53), bool)
     condition = np.tile(np.float32([1, 0]), (4, 1))
-    settings = DecodeSettings(guidance=guidance, order="random")  # by confidence, likely draws would be favoured
+    # Confidence would favour likely draws.
+    settings = DecodeSettings(guidance=guidance, guided=1.0, order="random")
     out = decode(TwoWishes(), np.zeros((4, 5, 53, 1), int), mask, condition, settings, generators(1, 2, 3, 4), negative)
     return (out == code).mean()
 
@@ -224,7 +226,8 @@ def test_negative_pushes_its_own_wish_away():
 def test_negative_rows_are_not_dropped():
     tokens, mask, condition = case()
     predictor = FakePredictor()
-    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6), generators(1, 2, 3), negative=-condition)
+    settings = DecodeSettings(steps=6, guided=1.0)
+    decode(predictor, tokens, mask, condition, settings, generators(1, 2, 3), negative=-condition)
     _, _, conditions, dropped = predictor.hidden_calls[-1]
     assert not dropped.any()
     assert (conditions == np.concatenate([condition, -condition])).all()

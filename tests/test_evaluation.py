@@ -89,8 +89,8 @@ def test_pairwise_distance():
 @pytest.mark.parametrize(
     "settings",
     [
-        DecodeSettings(steps=1000, order="raster", onset=1.0),
-        DecodeSettings(steps=10, order="random", schedule="linear", onset=1.0, guidance=2),
+        DecodeSettings(steps=1000, order="raster", onset=1.0, guided=1.0),
+        DecodeSettings(steps=10, order="random", schedule="linear", onset=1.0, guided=1.0, guidance=2),
         DecodeSettings(steps=100, order="random", schedule="linear", guidance=0),
     ],
 )
@@ -131,7 +131,7 @@ def test_linear_schedule_is_even_and_guidance_can_do_without_a_ramp():
     assert len(counts(0, 16, "linear")) == 0
     tokens, mask, condition = case()
     predictor = FakePredictor()
-    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=1.0), generators(1, 2, 3))
+    decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=1.0, guided=1.0), generators(1, 2, 3))
     assert all(dropped.tolist() == [False] * 3 + [True] * 3 for *_, dropped in predictor.hidden_calls)
     with pytest.raises(ValueError, match="schedule"):
         DecodeSettings(schedule="zigzag")
@@ -343,7 +343,7 @@ def test_evaluate_sampling(model, sound_folder, tmp_path, capsys, monkeypatch, j
     for row in report["sweeps"]["strategy"]:
         assert {"fad", "kad", "text_audio", "hit5"} <= row.keys() and row["seconds_a_clip"] > 0
     slow, fast = (report["sweeps"]["strategy"][i]["settings"]["steps"] for i in (1, 0))
-    assert slow == 5 * 53 and fast == 16
+    assert slow == 5 * 54 and fast == 16  # every token of a whole window
 
     def refuse(*_):
         raise AssertionError("measured again")

@@ -125,7 +125,7 @@ class Predictor:
     st.builds(
         DecodeSettings, steps=st.integers(1, 20), guidance=st.sampled_from([0.0, 0.5, 5.0]),
         temperature=st.floats(0.05, 5), top_p=st.floats(1e-3, 1), order=st.sampled_from(ORDERS),
-        schedule=st.sampled_from(SCHEDULES), onset=st.floats(0, 1),
+        schedule=st.sampled_from(SCHEDULES), onset=st.floats(0, 1), guided=st.floats(0, 1),
     ),
     st.integers(0, 2**32 - 1), st.floats(0, 1), st.booleans(),
 )  # fmt: skip

@@ -130,12 +130,12 @@ def _waveform(samples: np.ndarray, width: int, height: int) -> np.ndarray:
         for reduce, ends in ((np.minimum, samples.min(axis=1)), (np.maximum, samples.max(axis=1)))
     )
     rows = np.arange(height)[:, None]
-    pixels[(rows >= np.floor(high)) & (rows <= np.ceil(low))] = WAVE
+    pixels[(rows >= np.round(high)) & (rows <= np.round(low))] = WAVE
     return pixels
 
 
 def _outline(pixels: np.ndarray, boxes: Sequence[Box], seconds: float, cfg: MelConfig, line: int) -> None:
-    """Draw the borders of boxes into a spectrogram [height, width] that lasts `seconds`; what lies outside is left out."""
+    """Draw the borders of boxes into a spectrogram [height, width] that lasts `seconds`, as far as they lie in it."""
     height, width = pixels.shape
     edges = band_edges(cfg)
     for box in boxes:
@@ -159,7 +159,7 @@ def _resized(values: np.ndarray, size: int) -> np.ndarray:
     """The last axis as `size` means, or repeated where there are fewer values."""
     starts = _starts(values.shape[-1], size)
     counts = np.maximum(1, np.diff(starts, append=values.shape[-1]))
-    return np.add.reduceat(values, starts, axis=-1) / counts
+    return np.add.reduceat(values, starts, axis=-1, dtype=np.float64) / counts
 
 
 def _starts(count: int, size: int) -> np.ndarray:

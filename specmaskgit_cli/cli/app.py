@@ -28,6 +28,7 @@ from . import (
     models,
     probe,
     replay,
+    show,
     train,
     ui,
     vary,
@@ -79,6 +80,7 @@ app.command()(batch.batch)
 app.command()(embed.embed)
 app.command()(probe.probe)
 app.command()(info.info)
+app.command()(show.show)
 app.command()(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

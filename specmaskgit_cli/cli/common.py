@@ -163,11 +163,11 @@ def _check_targets(files: Sequence[str], images: Sequence[str | None], read: dic
         check_writable(name)
     for name in [*files, *pictures]:
         for what, path in read.items():
-            if path and name != "-" and _same(name, path):
+            if path and name != "-" and same_file(name, path):
                 raise SmgError(f"{name} is the {what} itself; choose another output")
 
 
-def _same(name: str, path: str) -> bool:
+def same_file(name: str, path: str) -> bool:
     if Path(name).exists() and Path(path).exists():
         return Path(name).samefile(path)
     return Path(name).resolve() == Path(path).resolve()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
-
-import typer
 
 from ..errors import SmgError
 from . import common

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 
 # Programs, the best first, with what makes them play and end in silence.
@@ -25,8 +24,9 @@ def players() -> list[str]:
 
 
 def play(file: str) -> None:
-    """Play a file to its end; where that fails, one line on standard error says so, as the file is there all the same.
-    """  # fmt: skip
+    """Play a file to its end. Where that fails one line on standard error says so: the file is there all the same."""
+    import subprocess
+
     wav = file.lower().endswith(".wav")
     name = next((name for name in players() if wav or name not in WAV_ONLY), None)
     if name is None:

@@ -1,4 +1,4 @@
-"""The reference page of the command line, made from the help texts themselves: `python -m specmaskgit_cli.cli.reference`."""
+"""The reference page of the command line, made from the help texts: `python -m specmaskgit_cli.cli.reference`."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def replay(
     common.make_sounds(
         options, output or str(path.with_name(f"{path.stem}.replay{path.suffix}")),
         finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
-        device=device, threads=threads, image=image, play=play, as_json=as_json, quiet=quiet, label="replaying", original=file,
+        device=device, threads=threads, image=image, play=play, as_json=as_json, quiet=quiet, label="replaying",
+        original=file,
     )  # fmt: skip
 
 

@@ -26,13 +26,14 @@ class DecodeSettings:
     """
 
     steps: int = 16
-    guidance: float = 4.0  # reached at the last step; 0 turns the unconditional pass off
+    guidance: float = 4.0  # where the ramp ends; 0 turns the unconditional pass off
     temperature: float = 1.0
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step
     order: str = "confidence"  # or "halton", "random", "raster"
     schedule: str = "cosine"  # of the tokens decided at a step; or "linear"
     onset: float = 0.5  # of the guidance, its share at the first step: 0 in the paper, 1 is no ramp
+    guided: float = 0.75  # share of the steps, from the first, that are guided: 1 in the paper
     detail: float = 0.3  # temperature of the deeper levels, as a share of the first level's
 
     def __post_init__(self):
@@ -42,8 +43,8 @@ class DecodeSettings:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         if self.steps < 1 or not self.temperature > 0 or not self.detail > 0 or not 0 < self.top_p <= 1:
             raise ValueError(f"steps below 1, temperature or detail not above 0, or top_p outside (0, 1]: {self}")
-        if not 0 <= self.onset <= 1:
-            raise ValueError(f"onset outside [0, 1]: {self}")
+        if not 0 <= self.onset <= 1 or not 0 <= self.guided <= 1:
+            raise ValueError(f"onset or guided outside [0, 1]: {self}")
 
 
 class Predictor(Protocol):
@@ -107,7 +108,11 @@ def decode(
         items = np.array([item for item, plan in enumerate(plans) if step < len(plan)])
         keep = np.array([plans[item][step] for item in items])
         scales = np.array(
-            [guidance_ramp(step, len(plans[item]), settings.guidance, settings.onset) for item in items], np.float32
+            [
+                guidance_ramp(step, len(plans[item]), settings.guidance, settings.onset, settings.guided)
+                for item in items
+            ],
+            np.float32,
         )
         guided = items[scales != 0]
         both = np.concatenate([items, guided])

@@ -42,13 +42,16 @@ def ramp_up(step: int, steps: int, scale: float) -> float:
     return scale * step / (steps - 1) if steps > 1 else scale
 
 
-def guidance_ramp(step: int, steps: int, scale: float, onset: float = 0.0) -> float:
-    """Guidance at a step: linear from `onset` * `scale` to `scale`.
+def guidance_ramp(step: int, steps: int, scale: float, onset: float = 0.0, guided: float = 1.0) -> float:
+    """Guidance at a step: linear from `onset` * `scale` to `scale`, and none after the share `guided` of the steps.
 
     SpecMaskGIT (arXiv 2406.17672, section 3.3) starts at 0: early steps, where little is decided, stay diverse, and
-    late ones follow the condition. Zero costs no second pass. With an onset of 1 there is no ramp.
+    late ones follow the condition. Zero costs no second pass, and in the last steps, where most is settled, guidance
+    changes little (Kynkäänniemi et al., arXiv 2404.07724). With an onset of 1 there is no ramp.
     """
-    return ramp_up(step, steps, scale * (1 - onset)) + onset * scale if steps > 1 else scale
+    if steps == 1:
+        return scale
+    return ramp_up(step, steps, scale * (1 - onset)) + onset * scale if step < guided * steps else 0.0
 
 
 def noise_ramp(step: int, steps: int, scale: float) -> float:

@@ -48,8 +48,9 @@ def edit_source(pipe: Pipeline, source: Source, options: EditOptions, progress: 
             break
         sounds.append(
             Sound(
-                result.samples, result.rate, result.mel, pipe.config.mel, seed, replace(options, seed=seed, num=1),
-                None, warnings + result.notes, time.perf_counter() - started, source.subtype,
+                result.samples, result.rate, result.mel, pipe.config.mel, seed,
+                replace(result.options or options, seed=seed, num=1), None, warnings + result.notes,
+                time.perf_counter() - started, source.subtype,
             )
         )  # fmt: skip
     return sounds

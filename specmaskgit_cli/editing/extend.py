@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..audio.files import resample
 from ..audio.mel import log_mel
 from ..errors import UsageError
-from ..options import ExtendOptions
+from ..options import EDIT_RANGES, ExtendOptions
 from ..pipeline import CONTEXT_COLUMNS
 from .air import air, highest
 from .cutoff import find_cutoff
@@ -60,7 +62,8 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
         original = low[window - overlap :]
         part[:], mel = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff)
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
-    return Edited(samples, rate, mel, (note,))
+    allowed = cutoff >= EDIT_RANGES["cutoff"][0]  # which it is but for rates of 1 kHz
+    return Edited(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 
 def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,7 @@ def sweeps(cells: int) -> dict[str, list[tuple[str, DecodeSettings]]]:
 
     What is decoded at a constant guidance has the mean of the ramp.
     """
-    flat = replace(DEFAULT, guidance=DEFAULT.guidance * (1 + DEFAULT.onset) / 2, onset=1.0)
+    flat = replace(DEFAULT, guidance=DEFAULT.guidance * (1 + DEFAULT.onset) / 2, onset=1.0, guided=1.0)
     return {
         "steps": [(f"{n} steps", replace(DEFAULT, steps=n)) for n in (4, 8, 12, 16, 24)],
         "guidance": [(f"guidance {g:g}", replace(DEFAULT, guidance=g)) for g in (0.0, 1.0, 2.0, 4.0, 6.0)],

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import EmbedderConfig, MelConfig
+from .layers import gelu
 
 STEM = 4  # both strides of the first convolution
 TEMPORAL_BLOCKS = 2
@@ -25,7 +26,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + self.scale * self.down(F.gelu(self.up(self.norm(y)), approximate="tanh"))
+        return x + self.scale * self.down(gelu(self.up(self.norm(y))))
 
 
 class _Downsample(nn.Module):

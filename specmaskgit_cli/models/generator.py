@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import GeneratorConfig, TokenizerConfig
+from .layers import gelu
 
 
 class Attention(nn.Module):
@@ -54,11 +55,11 @@ class Block(nn.Module):
         y, z = self.norm_1, self.norm_2
         if self.modulate is None:
             x = x + self.dropout(self.attention(y(x), cos, sin))
-            return x + self.dropout(self.down(F.gelu(self.up(z(x)), approximate="tanh")))
+            return x + self.dropout(self.down(gelu(self.up(z(x)))))
         scale_1, shift_1, scale_2, shift_2 = self.modulate(condition)[:, None].chunk(4, -1)
         x = x + self.dropout(self.attention(y(x) * (1 + scale_1) + shift_1, cos, sin))
         hidden = self.up(z(x) * (1 + scale_2) + shift_2)
-        return x + self.dropout(self.down(F.gelu(hidden, approximate="tanh")))
+        return x + self.dropout(self.down(gelu(hidden)))
 
 
 class Generator(nn.Module):
@@ -151,12 +152,12 @@ class Head(nn.Module):
 
     def forward(self, hidden: Tensor, prefix: Tensor, table: Tensor, level: Tensor) -> Tensor:
         x = hidden + prefix @ self.prefix[level]
-        x = hidden + F.gelu(self.norm(x) @ self.up[level], approximate="tanh")
+        x = hidden + gelu(self.norm(x) @ self.up[level])
         return (x @ self.out[level]) @ table.T + self.bias[level]
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)
 
 
 def rotary_frequencies(size: int) -> Tensor:

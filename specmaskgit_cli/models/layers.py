@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_GELU_1 = 2 * (2 / math.pi) ** 0.5
+_GELU_3 = 0.044715 * _GELU_1
 
 
 class ConvNeXtBlock(nn.Module):
@@ -20,8 +25,16 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        y = self.down(F.gelu(self.up(self.norm(y)), approximate="tanh"))
+        y = self.down(gelu(self.up(self.norm(y))))
         return x + self.scale * y
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh approximation; in an exported graph as the fewest and fastest operators for the same numbers:
+    0.5 * (1 + tanh(z)) is sigmoid(2 z), and ONNX Runtime is slow at powers."""
+    if torch.compiler.is_exporting():
+        return x * torch.sigmoid(x * (_GELU_1 + _GELU_3 * (x * x)))
+    return F.gelu(x, approximate="tanh")
 
 
 def patchify(image: Tensor, patch: int) -> Tensor:

@@ -1,0 +1,169 @@
+"""`smg show`: the waveform and spectrogram of a sound, in the terminal or as an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SmgError, UsageError
+from . import common
+from .info import File
+from .player import play as play_file
+
+WIDTHS = (16, 10_000)
+IMAGE_SIZE = (1000, 320, 100)  # pixels: width, height of the spectrogram and of the waveform
+LINES = (16, 40)  # lowest and highest number of the terminal's lines to fill
+OTHER_LINES = 4  # what is said above and below, and the prompt
+RAMP = " .:=*%#@"  # dark to bright, where there are no colours; -, | and + are outlines
+
+
+def show(
+    file: File,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="PNG", help="Image to write instead.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Columns of the terminal, or pixels of the image; what fits if not given.")
+    ] = None,
+    play: common.Play = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Draw a sound file's waveform and spectrogram, with outlines around what an edit made new.
+
+    In colour on a terminal, unless NO_COLOR is set; else in plain characters. Example: smg show out.wav
+    """
+    from ..audio.files import read_audio
+    from ..audio.image import palette, save_view, view
+
+    _check(file, output, width)
+    audio = read_audio(file)
+    seconds = len(audio.samples) / audio.rate
+    boxes = _boxes(file, seconds)
+    if output:
+        across, height, wave_height = IMAGE_SIZE
+        pixels = view(audio.samples, audio.rate, width or across, height, wave_height, boxes)
+        save_view(output, pixels, bool(boxes))
+    if as_json:
+        print(json.dumps(_document(file, audio, seconds, boxes, output), indent=2))
+    elif output:
+        print(output)
+    else:
+        coloured = _coloured()
+        columns, lines = shutil.get_terminal_size()
+        lines = min(max(lines - OTHER_LINES, LINES[0]), LINES[1])
+        dots = 2 if coloured else 1  # a character holds, one above the other
+        size = (width or max(columns, WIDTHS[0]), (lines - lines // 4) * dots, lines // 4 * dots)
+        pixels = view(audio.samples, audio.rate, *size, boxes, 1)
+        drawn = _half_blocks(pixels, palette(bool(boxes))) if coloured else _characters(pixels, bool(boxes))
+        print("\n".join([_title(file, audio, seconds), *drawn, *_legend(audio, boxes)]))
+    if play:
+        play_file(file)
+
+
+def _check(file: str, output: str | None, width: int | None) -> None:
+    if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise UsageError(f"--width is {width}; use a whole number from {WIDTHS[0]} to {WIDTHS[1]}")
+    if output is None:
+        return
+    from ..audio.files import check_writable
+
+    if Path(output).suffix.lower() != ".png":
+        raise UsageError(f"-o is {output!r}; end the name in .png")
+    check_writable(output)
+    if common.same_file(output, file):
+        raise SmgError(f"{output} is the sound itself; choose another output")
+
+
+def _boxes(file: str, seconds: float) -> tuple:
+    """What the file tells of its new parts; where that is damaged, a line says so, and the sound is shown without."""
+    from ..marks import marks
+    from ..record import read_record
+
+    try:
+        record = read_record(file)
+        # Of a sound that was trimmed nothing tells where it began.
+        return marks(record.options, seconds) if record and not record.output.trim else ()
+    except SmgError as error:
+        print(f"smg: warning: {error}", file=sys.stderr)
+        return ()
+
+
+def _document(file: str, audio, seconds: float, boxes: tuple, output: str | None) -> dict:
+    from dataclasses import asdict
+
+    return {
+        "file": file,
+        "image": output,
+        "seconds": round(seconds, 6),
+        "sample_rate": audio.rate,
+        "channels": audio.samples.shape[1],
+        "peak_db": _peak(audio),
+        "new": [asdict(box) for box in boxes],
+    }
+
+
+def _peak(audio) -> float | None:
+    """Of the samples, in dB to full scale; None for silence."""
+    import math
+
+    peak = max(float(audio.samples.max()), -float(audio.samples.min()))
+    return round(20 * math.log10(peak), 2) if peak else None
+
+
+def _title(file: str, audio, seconds: float) -> str:
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in file)
+    level = "silent" if (peak := _peak(audio)) is None else f"peak {peak:.1f} dBFS"
+    return f"{name}  {seconds:.2f} s  0 to {audio.rate / 2:g} Hz  {level}"
+
+
+def _legend(audio, boxes: tuple) -> list[str]:
+    if not boxes:
+        return []
+    parts = []
+    for box in boxes:
+        band = box.low or box.high
+        high = audio.rate / 2 if box.high is None else box.high
+        parts.append(f"{box.start:.2f} to {box.end:.2f} s" + (f", {box.low or 0:.0f} to {high:.0f} Hz" if band else ""))
+    return ["new: " + "; ".join(parts)]
+
+
+def _coloured() -> bool:
+    try:
+        "\N{UPPER HALF BLOCK}".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _half_blocks(pixels, colours) -> list[str]:
+    """Lines of a picture, uint8 [an even height, width], whose characters are two pixels each, in 24-bit colour."""
+    lines = []
+    for above, below in zip(pixels[::2], pixels[1::2], strict=True):
+        line, last = "", None
+        for pair in zip(above.tolist(), below.tolist(), strict=True):
+            if pair != last:
+                up, down = (";".join(map(str, colours[pixel])) for pixel in pair)
+                line += f"\x1b[38;2;{up};48;2;{down}m"
+            line, last = line + "\N{UPPER HALF BLOCK}", pair
+        lines.append(line + "\x1b[0m")
+    return lines
+
+
+def _characters(pixels, marked: bool) -> list[str]:
+    """Lines of a picture, uint8 [height, width], a character for each pixel."""
+    import numpy as np
+
+    from ..audio.image import MARK
+
+    drawn = np.array(list(RAMP))[pixels.astype(int) * len(RAMP) // 256]
+    if marked:
+        mark = np.pad(pixels == MARK, 1)
+        across = mark[1:-1, :-2] | mark[1:-1, 2:]
+        upright = mark[:-2, 1:-1] | mark[2:, 1:-1]
+        outline = np.where(across & upright, "+", np.where(upright, "|", "-"))
+        drawn = np.where(mark[1:-1, 1:-1], outline, drawn)
+    return ["".join(row).rstrip() for row in drawn]
