@@ -86,7 +86,7 @@ class Worker:
         files, warnings = [], []
         for sound, name in zip(sounds, job.names, strict=False):
             # The file tells of the path that the row names, not of a copy.
-            told = dataclasses.replace(sound, options=dataclasses.replace(job.options, seed=sound.seed, num=1))
+            told = dataclasses.replace(sound, options=with_path(sound.options, job.path))
             path = folder / f"sound{Path(name).suffix}"
             saved = told.save(str(path), output=job.output)
             warnings += saved.warnings

@@ -84,3 +84,8 @@ class TimedPipeline(Pipeline):
     def vocode(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with self.clock.time("vocoder"):
             return super().vocode(mel, rng)
+
+    def forget(self) -> None:
+        """Start the clock anew, with a prompt that has not been heard before."""
+        self.clock.reset()
+        self._embedded.clear()

@@ -71,7 +71,9 @@ def model_card(checkpoint: Checkpoint) -> bytes | None:
     except Exception as error:  # of the YAML parser, and ValueError
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SmgError(f"{checkpoint.directory / CARD}: its header is not YAML ({reason}); correct it") from None
-    wanted = {"license": config.license or "other", "library_name": LIBRARY, "pipeline_tag": TASK, "tags": list(TAGS)}
+    # The Hub knows licences by their SPDX identifiers in lower case.
+    wanted = {"license": config.license.lower() or "other", "library_name": LIBRARY}
+    wanted |= {"pipeline_tag": TASK, "tags": list(TAGS)}
     lacking = {key: value for key, value in wanted.items() if not getattr(card.data, key, None)}
     if CARD in checkpoint and not lacking:
         return None

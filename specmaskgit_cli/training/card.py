@@ -13,7 +13,8 @@ from .loop import run_config
 
 def model_card(name: str, license: str, training_data: str, runs: list[Path], clips: list[Clip], notes: str) -> str:
     """README.md of a checkpoint: the Hub's YAML header, how it was trained, on what, and the given notes."""
-    header = ["---", f"license: {license}" if license else "license: other", "library_name: specmaskgit-cli"]
+    # The Hub knows licences by their SPDX identifiers in lower case.
+    header = ["---", f"license: {license.lower() or 'other'}", "library_name: specmaskgit-cli"]
     header += ["pipeline_tag: text-to-audio", "tags: [text-to-audio, sound-effects, specmaskgit, onnx]", "---"]
     parts = ["\n".join(header), f"# {name}"]
     if training_data:
