@@ -51,10 +51,10 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(sound_folder, tmp_pat
     options = loop.TrainOptions(steps=4, batch=2, minutes=1000)
 
     class Stopped(TokenizerStage):
-        def loss(self, rng, step):
-            if step == 2 and not (tmp_path / "halves" / "state.pt").exists():
+        def loss(self, part, drawn):
+            if part.step == 2 and not (tmp_path / "halves" / "state.pt").exists():
                 raise KeyboardInterrupt
-            return super().loss(rng, step)
+            return super().loss(part, drawn)
 
     loop.train(TokenizerStage(config, options, train, val), tmp_path / "whole", report=lambda _: None)
     with pytest.raises(KeyboardInterrupt):
@@ -100,6 +100,73 @@ def test_shards_are_read_as_webdataset(tmp_path, sound_folder):
     assert [c.caption for c in train.clips] == ["train-0.tar x", "train-0.tar y"]
     assert [c.caption for c in val.clips] == ["val-0.tar x", "val-0.tar y"]
     assert np.abs(train.clip_wave(train.clips[1])).max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_cache_grows_by_shards_and_by_waveforms(tmp_path, sound_folder):
+    import tarfile
+
+    def shard(name, pattern):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            for path in sorted(sound_folder.glob(pattern)):
+                tar.add(path, f"{path.stem}.wav")
+                (tmp_path / "caption.txt").write_text("a sound")
+                tar.add(tmp_path / "caption.txt", f"{path.stem}.txt")
+
+    def clips(**options):
+        lines.clear()
+        train, val = open_cache([tmp_path], MelConfig(), tmp_path / "cache", report=lines.append, **options)
+        found = sorted((*train.clips, *val.clips), key=lambda clip: clip.key)
+        return train, [(c.key, c.frames, float(train.clip_mel(c).astype(float).sum())) for c in found]
+
+    lines = []
+    shard("train-0.tar", "*1.wav")
+    shard("train-1.tar", "*2.wav")
+    train, before = clips(waves=False, workers=2)
+    assert len(lines) == 2 and len(before) == 10
+    with pytest.raises(FileNotFoundError):
+        train.clip_wave(train.clips[0])
+    shard("train-2.tar", "rain*.wav")
+    _, after = clips(waves=False)
+    assert lines == ["decoded train-2.tar: 2 clips"] and after[:10] == before
+    train, again = clips()
+    assert len(lines) == 3 and again == after
+    assert len(train.clip_wave(train.clips[-1])) == 256 * train.clips[-1].frames
+    assert len(list((tmp_path / "cache").iterdir())) == 3 and clips()[1] == after and not lines
+
+
+def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp_path, capsys, monkeypatch):
+    from specmaskgit_cli.training.embedder import load_tower
+    from specmaskgit_cli.training.generator import GeneratorStage
+    from specmaskgit_cli.training.loop import TrainOptions, load_run, run_config
+    from specmaskgit_cli.training.parts import Part
+    from specmaskgit_cli.training.tokenizer import new_tokenizer
+
+    monkeypatch.setattr(GeneratorStage, "validation_batches", 1)
+    runs, checkpoint = trained
+    config = run_config(runs["generator"])
+    train, val = open_cache([sound_folder], config.mel)
+    tower = load_tower(runs["embedder"], config)
+    codes = load_run(runs["tokenizer"], new_tokenizer(config)).tokenizer
+
+    def conditions(condition, embed_text):
+        stage = GeneratorStage(config, TrainOptions(batch=16), train, val, codes, embed_text, tower, condition)
+        sounds = stage.draw(Part(0, 0))[0]
+        return tower(sounds[0]), stage._encode(*sounds)[1][:, : config.generator.condition_dim]
+
+    heard, found = conditions("audio", None)  # needs no captions at all
+    torch.testing.assert_close(found, heard)
+    words = np.full((1, config.generator.condition_dim), 0.5, np.float32)
+    heard, found = conditions("both", lambda texts: words.repeat(len(texts), 0))
+    own = (found == heard).all(1)
+    assert 0 < own.sum() < len(own) and (found[~own] == 0.5).all()
+    assert (conditions("text", lambda texts: words.repeat(len(texts), 0))[1] == 0.5).all()
+
+    common = ["train", "generator", "--data", str(sound_folder), "--tokenizer", str(runs["tokenizer"])]
+    common += ["--steps", "1", "--batch", "2", "--threads", "1", "-o", str(tmp_path / "run")]
+    assert _run([*common, "--condition", "audio"]) == 1 and "needs an --embedder" in capsys.readouterr().err
+    assert _run([*common, "--condition", "smell"]) == 1 and "choose text, audio" in capsys.readouterr().err
+    assert _run([*common, "--embedder", str(checkpoint), "--condition", "audio"]) == 0  # of a finished model
+    assert json.loads((tmp_path / "run" / "options.json").read_text())["condition"] == "audio"
 
 
 def test_canvases_are_filled_with_events_or_carried_on(sound_folder):

@@ -12,7 +12,7 @@ from collections import defaultdict
 import numpy as np
 
 from ..config import MelConfig
-from .data import Clip, ClipCache
+from .data import Clip, ClipCache, Weighted
 
 STEADY_DEVIATION = 0.7  # nats of frame level: below it a sound is carried on, above it it is an event
 CROSSFADE = 12  # frames
@@ -34,14 +34,12 @@ class CanvasMaker:
             self.siblings[clip.label, clip.caption].append(clip)
             labels[clip.label] += 1
         weights = np.array([labels[c.label] ** (balance - 1) for c in clips.clips])
-        self.cumulative = np.cumsum(weights / weights.sum())
-        self.steady = [self._is_steady(c) for c in clips.clips]
-        self.index = {c.key: i for i, c in enumerate(clips.clips)}
+        self.weighted = Weighted(weights)
 
     def draw(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, Clip]:
         """A canvas, float32 natural-log mel [frames, n_mels], and the clip whose caption it has."""
-        i = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.steady) - 1)
-        return self.canvas(self.clips.clips[i], rng, frames), self.clips.clips[i]
+        clip = self.clips.clips[self.weighted.draw(rng)]
+        return self.canvas(clip, rng, frames), clip
 
     def canvas(self, clip: Clip, rng: np.random.Generator, frames: int) -> np.ndarray:
         """A canvas of one clip and its siblings."""
@@ -50,7 +48,7 @@ class CanvasMaker:
         if len(mel) >= frames:
             start = rng.integers(0, len(mel) - frames + 1) if rng.random() < 0.7 else 0
             canvas[:] = mel[start : start + frames]
-        elif self.steady[self.index[clip.key]] and len(mel) > 3 * CROSSFADE:
+        elif len(mel) > 3 * CROSSFADE and _is_steady(mel):
             self._carry_on(canvas, mel, rng)
         else:
             self._place_events(canvas, clip, rng)
@@ -60,11 +58,6 @@ class CanvasMaker:
 
     def _mel(self, clip: Clip) -> np.ndarray:
         return self.clips.clip_mel(clip).astype(np.float32)
-
-    def _is_steady(self, clip: Clip) -> bool:
-        mel = self.clips.clip_mel(clip)[::2].astype(np.float32)
-        level = mel.max(1)
-        return len(level) > 8 and float(level[2:-2].std()) < STEADY_DEVIATION
 
     def _carry_on(self, canvas: np.ndarray, mel: np.ndarray, rng: np.random.Generator) -> None:
         """Fill the canvas with crossfaded pieces of a steady sound."""
@@ -104,3 +97,8 @@ class CanvasMaker:
                 return
             first = False
             at += n + (gap if style < 0.55 else int(np.exp(rng.uniform(np.log(2), np.log(90)))))
+
+
+def _is_steady(mel: np.ndarray) -> bool:
+    level = mel[::2].max(1)
+    return len(level) > 8 and float(level[2:-2].std()) < STEADY_DEVIATION

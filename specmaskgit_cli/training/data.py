@@ -2,19 +2,25 @@
 
 A source is a folder of audio files (captions in `captions.csv` / `captions.jsonl`, a .txt or .json file beside each
 clip, or else the file's own name) or one or more `.tar` shards in the WebDataset convention (`KEY.<audio>` and
-`KEY.json` or `KEY.txt`). The cache is two flat memory-mapped arrays, so that a random crop costs microseconds.
+`KEY.json` or `KEY.txt`). The cache has a piece for each folder or shard: flat arrays, mapped into memory, so that a
+random crop costs microseconds whatever the size of the whole, and shards can be decoded side by side.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import re
+import shutil
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,41 +29,60 @@ import numpy as np
 from ..audio.mel import log_mel
 from ..config import MelConfig, to_dict
 from ..errors import SmgError
+from . import distributed
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}
 PEAK = 0.9
+INDEX, MEL, WAVE = "index.json", "mel.f16", "wave.i16"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One decoded clip: its place in the cache and what is known about it."""
 
     key: str
-    start: int  # first frame in the cache
+    start: int  # first frame in its piece
     frames: int
     caption: str
     label: str
     info: dict
+    piece: int = 0
 
 
 class ClipCache:
-    """Clips of one split. `mel` is float16 [frames, n_mels] (natural log), `wave` int16 [frames * hop]."""
+    """Clips of one split, read from pieces of the cache when they are asked for.
 
-    def __init__(self, directory: Path, mel: MelConfig):
-        index = json.loads((directory / "index.json").read_text())
-        self.mel_config = mel
-        self.clips = [Clip(**c) for c in index["clips"]]
-        self.mel = np.memmap(directory / "mel.f16", np.float16, "r").reshape(-1, mel.n_mels)
-        self.wave = np.memmap(directory / "wave.i16", np.int16, "r")
+    Args:
+        pieces: directories, to which the clips' `piece` is an index.
+    """
+
+    def __init__(self, pieces: list[Path], clips: list[Clip], mel: MelConfig):
+        self.pieces, self.clips, self.mel_config = pieces, clips, mel
 
     def clip_mel(self, clip: Clip) -> np.ndarray:
         """Natural-log mel of a whole clip, float16 [frames, n_mels]."""
-        return self.mel[clip.start : clip.start + clip.frames]
+        mel = _map(self.pieces[clip.piece] / MEL, np.float16).reshape(-1, self.mel_config.n_mels)
+        return mel[clip.start : clip.start + clip.frames]
 
     def clip_wave(self, clip: Clip) -> np.ndarray:
         """Waveform of a whole clip, float32 [frames * hop]."""
-        hop = self.mel_config.hop_length
-        return self.wave[clip.start * hop : (clip.start + clip.frames) * hop].astype(np.float32) / 32768
+        hop, wave = self.mel_config.hop_length, _map(self.pieces[clip.piece] / WAVE, np.int16)
+        return wave[clip.start * hop : (clip.start + clip.frames) * hop].astype(np.float32) / 32768
+
+
+@functools.lru_cache(maxsize=256)  # thousands of pieces at once would be more open files than systems allow
+def _map(path: Path, dtype) -> np.ndarray:
+    return np.memmap(path, dtype, "r")
+
+
+class Weighted:
+    """Draws places in proportion to weights in logarithmic time; `Generator.choice` takes linear."""
+
+    def __init__(self, weights: np.ndarray):
+        self.cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return min(int(self.cumulative.searchsorted(rng.random(), side="right")), len(self.cumulative) - 1)
 
 
 def find_sources(data: list[Path]) -> list[Path]:
@@ -149,21 +174,62 @@ def caption_from_name(stem: str) -> str:
     return " ".join(words.lower().split()) or stem
 
 
-def open_cache(data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print):
+def open_cache(
+    data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print, *, waves: bool = True,
+    workers: int = 0,
+):  # fmt: skip
     """(training ClipCache, validation ClipCache) of the data, decoding it on the first use.
+
+    Processes that train together share the work, a shard or a folder at a time.
+
+    Args:
+        waves: whether `clip_wave` will be called; without waveforms the cache is a quarter of the size.
+        workers: processes to decode with, if more than one.
 
     Raises:
         SmgError: no clip could be decoded.
     """
-    sources = find_sources(data)
-    files = [p for s in sources for p in ([s] if s.is_file() else sorted(s.rglob("*"))) if p.is_file()]
+    training, validation = split_sources(find_sources(data))
+    sources = training + validation
+    root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "clips"
+    pieces = [root / _digest(source, mel) for source in sources]
+    needed = MEL, INDEX, *([WAVE] if waves else [])
+    mine = list(zip(sources, pieces, strict=True))[distributed.rank() :: distributed.size()]
+    jobs = [(*job, mel, waves) for job in mine if not all((job[1] / name).exists() for name in needed)]
+    with contextlib.ExitStack() as stack:
+        run = map
+        if workers > 1 and len(jobs) > 1:
+            pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
+            run = stack.enter_context(pool).map
+        for (source, *_), (clips, skipped) in zip(jobs, run(_build_piece, jobs), strict=True):
+            report(f"decoded {source.name}: {clips} clips" + (f"; {skipped} unreadable or silent" if skipped else ""))
+    distributed.wait()
+    if absent := [piece for piece in pieces if not piece.exists()]:
+        raise SmgError(f"{absent[0]}: decoded by another process, not seen by this one; set SMG_CACHE to where all can")
+    splits: dict[str, list[Clip]] = {"train": [], "val": []}
+    for i, piece in enumerate(pieces):
+        for row in json.loads((piece / INDEX).read_text())["clips"]:
+            if validation:
+                split = "val" if i >= len(training) else "train"
+            else:
+                split = "val" if _held_out(row["key"].partition("/")[2]) else "train"
+            splits[split].append(Clip(**row, piece=i))
+    if not splits["train"]:
+        raise SmgError(f"no audio clip could be read from {', '.join(map(str, sources))}")
+    if not splits["val"]:  # a handful of clips: validate on what there is
+        splits["val"] = splits["train"]
+    return ClipCache(pieces, splits["train"], mel), ClipCache(pieces, splits["val"], mel)
+
+
+def _held_out(key: str) -> bool:
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 20 == 0
+
+
+def _digest(source: Path, mel: MelConfig) -> str:
+    """Name of the piece of the cache that holds a shard or a folder."""
+    files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
     listing = [[p.name, p.stat().st_size, _sample_digest(p)] for p in files]
-    digest = hashlib.sha256(json.dumps([listing, to_dict(mel), PEAK]).encode()).hexdigest()[:16]
-    root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "training"
-    directory = root / digest
-    if not (directory / "done").exists():
-        _build_cache(sources, mel, directory, report)
-    return ClipCache(directory / "train", mel), ClipCache(directory / "val", mel)
+    return hashlib.sha256(json.dumps([source.stem, listing, to_dict(mel), PEAK]).encode()).hexdigest()[:16]
 
 
 def _sample_digest(path: Path) -> str:
@@ -175,37 +241,29 @@ def _sample_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _build_cache(sources: list[Path], mel: MelConfig, directory: Path, report) -> None:
-    training, validation = split_sources(sources)
-    writers = {split: _CacheWriter(directory / split, mel) for split in ("train", "val")}
-    skipped = 0
-    for source in training + validation:
-        for key, audio, info in iterate_clips(source):
-            if validation:
-                split = "val" if source in validation else "train"
-            else:
-                split = "val" if int(hashlib.sha256(key.encode()).hexdigest(), 16) % 20 == 0 else "train"
-            skipped += not writers[split].add(f"{source.stem}/{key}", audio, info)
-        report(f"decoded {source.name}: {sum(len(w.clips) for w in writers.values())} clips so far")
-    if not writers["train"].clips:
-        raise SmgError(f"no audio clip could be read from {', '.join(map(str, sources))}")
-    if not writers["val"].clips:  # a handful of clips: validate on what there is
-        writers["val"].clips = writers["train"].clips
-        writers["val"].copy_from(writers["train"])
-    for writer in writers.values():
+def _build_piece(job: tuple[Path, Path, MelConfig, bool]) -> tuple[int, int]:
+    """Decode a source into a directory, which appears when it is complete: (clips, how many were skipped)."""
+    source, directory, mel, waves = job
+    building = directory.with_name(f".{directory.name}.{os.getpid()}.building")
+    try:
+        building.mkdir(parents=True)
+        writer = _CacheWriter(building, mel, waves)
+        skipped = sum(not writer.add(f"{source.stem}/{key}", *rest) for key, *rest in iterate_clips(source))
         writer.close()
-    if skipped:
-        report(f"skipped {skipped} clips that could not be read or are silent")
-    (directory / "done").touch()
+        if directory.exists():  # without the waveforms
+            shutil.rmtree(directory)
+        building.rename(directory)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return len(writer.clips), skipped
 
 
 class _CacheWriter:
-    def __init__(self, directory: Path, mel: MelConfig):
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Path, mel: MelConfig, waves: bool):
         self.directory, self.config = directory, mel
         self.clips: list[dict] = []
-        self.mel = (directory / "mel.f16").open("wb")  # noqa: SIM115 (closed by close)
-        self.wave = (directory / "wave.i16").open("wb")  # noqa: SIM115
+        self.mel = (directory / MEL).open("wb")  # noqa: SIM115 (closed by close)
+        self.wave = (directory / WAVE).open("wb") if waves else None  # noqa: SIM115
         self.frames = 0
 
     def add(self, key: str, audio: bytes | Path, info: dict) -> bool:
@@ -222,7 +280,8 @@ class _CacheWriter:
         x = soxr.resample(x, rate, self.config.sample_rate)
         hop = self.config.hop_length
         x = np.pad(x, (0, -len(x) % hop)) * (PEAK / max(np.abs(x).max(), 1e-4))
-        self.wave.write((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
+        if self.wave:
+            self.wave.write((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
         m = log_mel(x, self.config).T.astype(np.float16)
         self.mel.write(np.ascontiguousarray(m).tobytes())
         caption = str(info.get("caption", "")).strip() or caption_from_name(Path(key).stem)
@@ -234,11 +293,8 @@ class _CacheWriter:
         self.frames += len(m)
         return True
 
-    def copy_from(self, other: _CacheWriter) -> None:
-        for name in ("mel", "wave"):
-            getattr(other, name).flush()
-            getattr(self, name).write(Path(getattr(other, name).name).read_bytes())
-
     def close(self) -> None:
-        self.mel.close(), self.wave.close()
-        (self.directory / "index.json").write_text(json.dumps({"clips": self.clips}))
+        for file in (self.mel, self.wave):
+            if file:
+                file.close()
+        (self.directory / INDEX).write_text(json.dumps({"clips": self.clips}))

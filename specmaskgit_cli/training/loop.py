@@ -1,12 +1,14 @@
-"""The one training loop: time budget, mixed precision, moving averages, validation, exact resume.
+"""The one training loop: time budget, mixed precision, moving averages, validation, exact resume, several processes.
 
-A stage supplies the model, the loss of one batch and a validation metric; everything else happens here. All random
-choices of step n derive from (seed, n), so an interrupted run continues as if it had not stopped.
+A stage supplies the model, the loss of a part of a batch and a validation metric; everything else happens here. All
+random choices of step n derive from (seed, n), so an interrupted run continues as if it had not stopped, and a batch is
+the same however many processes share it: each takes its parts, and their gradients are added up.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import signal
@@ -14,14 +16,15 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import CheckpointConfig, from_dict, to_dict
 from ..errors import SmgError
+from . import distributed
 from .optim import Optimizers
+from .parts import Part, drawn_parts
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class TrainOptions:
 
     minutes: float = 60.0
     steps: int | None = None  # stop after so many steps, if sooner
-    batch: int = 32
+    batch: int = 32  # examples a step, of all processes together
+    accumulate: int = 1  # parts one after another that a process computes its share of the batch in
+    workers: int = 0  # processes that draw examples ahead
     muon_lr: float = 0.02
     adam_lr: float = 1e-3
     warmup: int = 100
@@ -59,9 +64,16 @@ class Stage:
     def optimizers(self) -> Optimizers:
         return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr)
 
-    def loss(self, rng: np.random.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        """Loss of one fresh batch and what to log beside it."""
+    def draw(self, part: Part):
+        """The examples of a part, as CPU tensors, wherever it is called."""
         raise NotImplementedError
+
+    def loss(self, part: Part, drawn) -> tuple[Tensor, dict[str, float]]:
+        """What drawn examples add to the loss of the whole batch, and to what is logged beside it."""
+        raise NotImplementedError
+
+    def finish(self, step: int) -> None:
+        """Called after the gradients of a step, to update what is not learned by them."""
 
     def validate(self) -> dict[str, float]:
         """Metrics of `self.model` (moving averages are in place when the loop calls this)."""
@@ -84,51 +96,57 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
     """Train until the budget is spent; continue if `directory` holds an earlier part of the run.
 
     Writes config.json, options.json, model.safetensors (moving averages), metrics.jsonl and state.pt (for resuming).
-    Returns the last validation metrics.
+    Returns the last validation metrics, in the first of several processes.
     """
     options = stage.options
     directory.mkdir(parents=True, exist_ok=True)
     stage.model.to(stage.device).train()
+    distributed.from_first(*(t for t in stage.model.state_dict().values() if t.is_floating_point()))
     average = copy.deepcopy(stage.model).eval().requires_grad_(False)
     optimizers = stage.optimizers()
     run = _Run(directory, stage, average, optimizers)
     run.resume(report)
-    (directory / "config.json").write_text(json.dumps(to_dict(stage.config), indent=2) + "\n")
-    (directory / "options.json").write_text(
-        json.dumps({"stage": stage.name} | asdict(options) | stage.settings, indent=2) + "\n"
-    )
+    run.describe()
 
     stop = []
     handlers = {s: signal.signal(s, lambda *_: stop.append(1)) for s in (signal.SIGTERM, signal.SIGINT)}
     autocast = torch.autocast(stage.device.type, torch.bfloat16, enabled=options.precision == "bf16")
     begin = last = saved = validated = time.monotonic()
     spent_before, smooth, metrics = run.seconds, {}, {}
+    parts = drawn_parts(stage, run.step)
     try:
-        while not stop:
+        while True:
             run.seconds = spent_before + time.monotonic() - begin
             progress = run.seconds / 60 / options.minutes
             if options.steps:
                 progress = max(progress, run.step / options.steps)
-            if progress >= 1:
+            stage.progress, stopped = distributed.agree(progress, bool(stop), stage.device)
+            if stopped or stage.progress >= 1:
                 break
-            stage.progress = progress
-            torch.manual_seed(options.seed * 1_000_003 + run.step)
-            rng = np.random.default_rng([options.seed, run.step])
-            with autocast:
-                loss, logs = stage.loss(rng, run.step)
-            loss.backward()
+            logs: dict[str, float] = {}
+            for part, drawn in itertools.islice(parts, options.accumulate):
+                torch.manual_seed(options.seed * 1_000_003 + run.step + (part.index << 40))
+                with autocast:
+                    loss, beside = stage.loss(part, drawn)
+                if loss.requires_grad:
+                    loss.backward()
+                for key, value in {"loss": float(loss.detach()), **beside}.items():
+                    logs[key] = logs.get(key, 0.0) + value
+            distributed.add_up_gradients(stage.model)
+            stage.finish(run.step)
             norm = nn.utils.clip_grad_norm_(stage.model.parameters(), options.clip)
             if torch.isfinite(norm):
-                optimizers.step(min(1.0, (run.step + 1) / options.warmup) * min(1.0, (1 - progress) / options.decay))
+                left = 1 - stage.progress
+                optimizers.step(min(1.0, (run.step + 1) / options.warmup) * min(1.0, left / options.decay))
             run.step += 1
             _update_average(average, stage.model, min(options.ema, (1 + run.step) / (10 + run.step)))
-            for key, value in {"loss": float(loss.detach()), **logs}.items():
+            for key, value in distributed.whole(logs, stage.device).items():
                 smooth[key] = value if key not in smooth else smooth[key] + 0.05 * (value - smooth[key])
             now = time.monotonic()
             if now - last > 20:
                 rate = run.step / max(run.seconds, 1e-9)
                 text = " ".join(f"{k} {v:.4f}" for k, v in smooth.items())
-                report(f"{stage.name} step {run.step} {progress:.0%} {rate:.2f} steps/s {text}")
+                report(f"{stage.name} step {run.step} {stage.progress:.0%} {rate:.2f} steps/s {text}")
                 last = now
             if now - validated > 60 * options.validate_minutes:
                 metrics = run.validate(smooth, report)
@@ -161,8 +179,13 @@ class _Run:
 
     def resume(self, report) -> None:
         path = self.directory / "state.pt"
-        if not path.exists():
-            return
+        if path.exists():
+            self._load(path)
+            report(f"continuing at step {self.step}, {self.seconds / 60:.1f} minutes done")
+        if not distributed.alike(self.step, self.stage.device):
+            raise SmgError(f"{self.directory}: not every process finds the same {path.name}; use a directory all share")
+
+    def _load(self, path: Path) -> None:
         state = torch.load(path, map_location=self.stage.device, weights_only=True)
         try:
             self.stage.model.load_state_dict(state["model"])
@@ -171,9 +194,20 @@ class _Run:
         except (RuntimeError, ValueError, KeyError):
             raise SmgError(f"{self.directory}: holds a run of another configuration; choose another -o") from None
         self.step, self.seconds = state["step"], state["seconds"]
-        report(f"continuing at step {self.step}, {self.seconds / 60:.1f} minutes done")
+
+    def describe(self) -> None:
+        """Write how the run was configured."""
+        if distributed.rank():
+            return
+        (self.directory / "config.json").write_text(json.dumps(to_dict(self.stage.config), indent=2) + "\n")
+        options = {"stage": self.stage.name} | asdict(self.stage.options) | self.stage.settings
+        if distributed.size() > 1:
+            options["processes"] = distributed.size()
+        (self.directory / "options.json").write_text(json.dumps(options, indent=2) + "\n")
 
     def save(self) -> None:
+        if distributed.rank():
+            return
         state = {
             "model": self.stage.model.state_dict(), "average": self.average.state_dict(),
             "optimizers": self.optimizers.state_dict(), "step": self.step, "seconds": self.seconds,
@@ -185,6 +219,9 @@ class _Run:
         os.replace(self.directory / "model.tmp", self.directory / "model.safetensors")
 
     def validate(self, smooth: dict[str, float], report) -> dict[str, float]:
+        """Metrics in process 0; the others have none, and wait for it at their next sum."""
+        if distributed.rank():
+            return {}
         trained, self.stage.model = self.stage.model, self.average
         with torch.no_grad():
             metrics = self.stage.validate()

@@ -1,22 +1,25 @@
-"""Training of the tokenizer: an energy score on drawn mels, residual quantiser by moving averages."""
+"""Training of the tokenizer: an energy score on drawn mels, codebooks by moving averages."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..audio.mel import noise_mel
 from ..config import CheckpointConfig
 from ..models.tokenizer import Tokenizer
-from .data import ClipCache
+from . import distributed
+from .codebooks import Seen, TrainableTokenizer
+from .data import ClipCache, Weighted
 from .loop import Stage, TrainOptions
+from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
 FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
-DECAY = 0.98
 REVIVE_EVERY = 20
+FIT, REVIVE = 1, 2  # streams of random choices
 
 
 class TokenizerStage(Stage):
@@ -31,69 +34,100 @@ class TokenizerStage(Stage):
         rng = np.random.default_rng(0)
         self.noise = torch.from_numpy(noise_mel(rng, 8192, config.mel))
         self.frames = CROP_COLUMNS * config.tokenizer.patch
-        lengths = np.array([c.frames for c in train.clips], np.float64)
-        self.weights = np.sqrt(lengths) / np.sqrt(lengths).sum()
+        self.lengths = Weighted(np.sqrt([c.frames for c in train.clips]))
+        self.seen: Seen | None = None
 
-    def loss(self, rng, step):
-        mel = self.batch(self.train_set, rng, self.options.batch, self.weights)
+    def draw(self, part):
+        rngs = part.rngs(self.options.batch)
+        return self.batch(self.train_set, rngs, self.lengths), self.draw_noise(rngs), self.draw_noise(rngs)
+
+    def loss(self, part, drawn):
+        mel, *noise = (t.to(self.device) for t in drawn)
         tokenizer = self.model.tokenizer
         x = tokenizer.normalize(mel)
         z = tokenizer.latent(x)
-        zq, commitment = self.quantize(z, rng, step)
+        zq, commitment = self.quantize(z, part)
         mean, deviation = tokenizer.distribution(zq)
-        first, second = (tokenizer.render(mean, deviation, self.draw_noise(rng, len(x))) for _ in range(2))
+        first, second = (tokenizer.render(mean, deviation, n) for n in noise)
         score = energy_score(x, first, second)
         l1 = (mean - x).abs().mean()
         loss = score + 0.3 * l1 + 0.1 * commitment
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
         logs = {"score": float(score.detach()), "l1": float(l1.detach()) * nats, "used": self.model.used()}
-        return loss, logs
+        share = part.share(self.options.batch)
+        return share * loss, {key: share * value for key, value in logs.items()}
 
     @torch.no_grad()
-    def many_latents(self, rng, batches: int = 8) -> Tensor:
-        """Latents [n, dim] of random crops, to fit codebooks to."""
-        tokenizer = self.model.tokenizer
-        crops = (self.batch(self.train_set, rng, self.options.batch, self.weights) for _ in range(batches))
-        return torch.cat([tokenizer.latent(tokenizer.normalize(mel)).flatten(0, 2) for mel in crops])
+    def many_latents(self, step: int, batches: int = 8) -> Tensor:
+        """Latents [n, dim] of random crops, to fit codebooks to; the processes share the work."""
+        tokenizer, size = self.model.tokenizer, batches * self.options.batch
+        parts = batches * distributed.size() * self.options.accumulate
+        rows = self.config.rows * CROP_COLUMNS
+        latents = torch.zeros(size, rows, self.config.tokenizer.codebook_dim, device=self.device)
+        for index in range(distributed.rank(), parts, distributed.size()):
+            part = Part(self.options.seed, step, index, parts, FIT)
+            if rngs := part.rngs(size):
+                mel = self.batch(self.train_set, rngs, self.lengths).to(self.device)
+                latents[part.examples(size)] = tokenizer.latent(tokenizer.normalize(mel)).flatten(1, 2).float()
+        distributed.add_up(latents)
+        return latents.flatten(0, 1)
 
-    def quantize(self, z: Tensor, rng, step: int) -> tuple[Tensor, Tensor]:
+    def fit(self, step: int, batches: int = 8, first: int = 0) -> None:
+        """Fit the codebooks from a level on to latents of random crops, alike in all processes."""
+        model = self.model.to(self.device)
+        model.fit(self.many_latents(step, batches), step_rng(self.options.seed, step, FIT), first)
+        distributed.from_first(model.tokenizer.quantizer.codebooks, model.counts, model.sums)
+
+    def quantize(self, z: Tensor, part: Part) -> tuple[Tensor, Tensor]:
         """(quantised latents with gradients, commitment loss)."""
-        if step < FREE_STEPS:
+        if part.step < FREE_STEPS:
             return z, z.new_zeros(())
         if not self.model.fitted:
-            self.model.fit(self.many_latents(rng))
-        return self.model.quantize(z, step)
+            self.fit(part.step)
+        zq, commitment, codes, residuals = self.model.quantize(z)
+        cells = self.config.rows * CROP_COLUMNS
+        if self.seen is None:
+            revive = part.step % REVIVE_EVERY == 0
+            self.seen = Seen(self.model.sums, self.options.batch * cells if revive else 0)
+        self.seen.add(codes, residuals, part.examples(self.options.batch).start * cells)
+        return zq, commitment
 
-    def batch(self, clips: ClipCache, rng, size: int, weights=None) -> Tensor:
-        """Crops [size, n_mels, frames] filled with clips back to back, at varied levels."""
+    def finish(self, step):
+        if self.seen is not None:
+            distributed.add_up(*self.seen.tensors)
+            self.model.follow(self.seen, step_rng(self.options.seed, step, REVIVE))
+            self.seen = None
+
+    def batch(self, clips: ClipCache, rngs: list, lengths: Weighted | None = None) -> Tensor:
+        """Crops [n, n_mels, frames] filled with clips back to back, at varied levels; one for each generator."""
         floor = self.config.mel.scale_min
-        out = np.full((size, self.frames, self.config.mel.n_mels), floor, np.float32)
-        for item in out:
+        out = np.full((len(rngs), self.frames, self.config.mel.n_mels), floor, np.float32)
+        for item, rng in zip(out, rngs, strict=True):
             at = 0
             while at < self.frames:
-                mel = clips.clip_mel(clips.clips[rng.choice(len(clips.clips), p=weights)])
+                mel = clips.clip_mel(clips.clips[lengths.draw(rng) if lengths else rng.integers(len(clips.clips))])
                 begin = rng.integers(0, max(1, len(mel) - self.frames + 1))
                 piece = mel[begin : begin + self.frames - at].astype(np.float32)
                 if rng.random() < 0.5:
                     piece = piece - rng.uniform(0, 2.3)
                 item[at : at + len(piece)] = np.maximum(piece, floor)
                 at += len(piece) + rng.integers(0, 20)
-        return torch.from_numpy(out).transpose(1, 2).contiguous().to(self.device)
+        return torch.from_numpy(out).transpose(1, 2).contiguous()
 
-    def draw_noise(self, rng, size: int) -> Tensor:
-        starts = rng.integers(0, self.noise.shape[1] - self.frames, size)
-        return torch.stack([self.noise[:, s : s + self.frames] for s in starts]).to(self.device)
+    def draw_noise(self, rngs: list) -> Tensor:
+        starts = [rng.integers(0, self.noise.shape[1] - self.frames) for rng in rngs]
+        return torch.stack([self.noise[:, s : s + self.frames] for s in starts])
 
     def validate(self):
-        rng = np.random.default_rng(1)
+        rngs = [np.random.default_rng(1)] * 32
         tokenizer, sums, count = self.model.tokenizer, {}, 8
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
         for _ in range(count):
-            x = tokenizer.normalize(self.batch(self.val_set, rng, 32))
+            x = tokenizer.normalize(self.batch(self.val_set, rngs).to(self.device))
             z = tokenizer.latent(x)
             codes = tokenizer.quantizer.codes(z)
             mean, deviation = tokenizer.distribution(tokenizer.quantizer.lookup(codes) if self.model.fitted else z)
-            draws = [tokenizer.render(mean, deviation, self.draw_noise(rng, len(x))) for _ in range(2)]
+            draws = [tokenizer.render(mean, deviation, self.draw_noise(rngs).to(self.device)) for _ in range(2)]
             error = (mean - x).abs() * nats
             active = x > -0.5
             found = {
@@ -124,8 +158,7 @@ class RefineStage(TokenizerStage):
         super().__init__(config, options, train, val)
         self.model.adopt(source)
         if self.model.levels > source.levels:
-            latents = self.many_latents(np.random.default_rng(options.seed), batches=40)
-            self.model.fit(latents, first=source.levels)
+            self.fit(step=0, batches=40, first=source.levels)
         tokenizer = self.model.tokenizer
         tokenizer.requires_grad_(False)
         for part in (
@@ -139,111 +172,14 @@ class RefineStage(TokenizerStage):
         tokenizer.row_out.requires_grad_(True)
 
     @torch.no_grad()
-    def quantize(self, z, rng, step):
+    def quantize(self, z, part):
         quantizer = self.model.tokenizer.quantizer
         return quantizer.lookup(quantizer.codes(z)), z.new_zeros(())
-
-
-class TrainableTokenizer(nn.Module):
-    """A tokenizer with the running statistics that fit its codebooks (van den Oord et al. 2017, appendix A.1)."""
-
-    def __init__(self, tokenizer: Tokenizer):
-        super().__init__()
-        self.tokenizer = tokenizer
-        books = tokenizer.quantizer.codebooks
-        self.register_buffer("counts", torch.ones(books.shape[:2]))
-        self.register_buffer("sums", books.clone())
-        self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
-
-    @property
-    def fitted(self) -> bool:
-        return bool(self.is_fitted)
-
-    @property
-    def levels(self) -> int:
-        return len(self.counts)
-
-    @torch.no_grad()
-    def adopt(self, other: TrainableTokenizer) -> None:
-        """Take over all weights of a tokenizer that may have fewer levels."""
-        mine = self.state_dict()
-        for name, tensor in other.state_dict().items():
-            shared = mine[name][: len(tensor)] if tensor.ndim else mine[name]
-            shared.copy_(tensor)
-
-    def used(self) -> float:
-        """Mean share of a level's codes that are in use."""
-        return float((self.counts > 0.3).float().mean())
-
-    @torch.no_grad()
-    def fit(self, latents: Tensor, first: int = 0) -> None:
-        """k-means of each level from `first` on, on what the former left."""
-        books = self.tokenizer.quantizer.codebooks
-        residual = latents.clone()
-        for level, book in enumerate(books):
-            if level < first:
-                residual = residual - book[nearest(residual, book)]
-                continue
-            size = len(book)
-            pick = torch.randperm(len(residual), device=residual.device)
-            book.copy_(residual[pick.repeat(-(-size // len(pick)))[:size]])
-            for _ in range(8):
-                index = nearest(residual, book)
-                counts, sums = assign(index, residual, size)
-                filled = counts > 0
-                book[filled] = sums[filled] / counts[filled, None]
-            index = nearest(residual, book)
-            residual = residual - book[index]
-            # scaled to the size of one batch, so that moving averages start near their equilibrium
-            share = assign(index, residual, size)[0] / len(residual)
-            self.counts[level] = share * len(latents) / 8 + 1e-3
-        self.sums.copy_(books * self.counts[..., None])
-        self.is_fitted.fill_(True)
-
-    def quantize(self, z: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Straight-through quantised latents and the commitment loss; updates the codebooks while training."""
-        flat = z.reshape(-1, z.shape[-1])
-        total = torch.zeros_like(flat)
-        books = self.tokenizer.quantizer.codebooks
-        with torch.no_grad():
-            residual = flat.detach().float()
-            for level, book in enumerate(books):
-                index = nearest(residual, book)
-                chosen = book[index]
-                if self.training:
-                    counts, sums = assign(index, residual, len(book))
-                    self.counts[level].lerp_(counts, 1 - DECAY)
-                    self.sums[level].lerp_(sums, 1 - DECAY)
-                    if step % REVIVE_EVERY == 0:
-                        self._revive(level, residual)
-                    book.copy_(self.sums[level] / self.counts[level].clamp(min=1e-5)[:, None])
-                total += chosen
-                residual = residual - chosen
-        commitment = F.mse_loss(flat, total)
-        return (flat + (total - flat).detach()).reshape(z.shape), commitment
-
-    def _revive(self, level: int, residual: Tensor) -> None:
-        dead = (self.counts[level] < 0.1).nonzero()[:, 0]
-        if len(dead):
-            pick = torch.randint(len(residual), (len(dead),), device=residual.device)
-            self.sums[level][dead] = residual[pick]
-            self.counts[level][dead] = 1.0
 
 
 def new_tokenizer(config: CheckpointConfig) -> TrainableTokenizer:
     """An untrained tokenizer of a configuration, to load a run into."""
     return TrainableTokenizer(Tokenizer(config.tokenizer, config.mel))
-
-
-def nearest(x: Tensor, book: Tensor) -> Tensor:
-    """Index of the nearest row of book [size, dim] for each x [n, dim]."""
-    return (x @ book.T - 0.5 * book.square().sum(1)).argmax(1)
-
-
-def assign(index: Tensor, x: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Counts [size] and sums [size, dim] of the x of each index."""
-    counts = torch.bincount(index, minlength=size).to(x.dtype)
-    return counts, torch.zeros(size, x.shape[1], dtype=x.dtype, device=x.device).index_add_(0, index, x)
 
 
 def energy_score(x: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from ..audio.mel import log_mel, mel_filterbank
 from ..config import CheckpointConfig
 from ..models.vocoder import Vocoder, build_vocoder
-from .data import ClipCache
+from .data import ClipCache, Weighted
 from .loop import Stage, TrainOptions
 
 FRAMES = 48  # of a crop: about half a second
@@ -44,24 +44,26 @@ class VocoderStage(Stage):
         self.train_set, self.val_set, self.adversarial = train, val, adversarial
         self.settings = {"adversarial": adversarial}
         self.model = TrainableVocoder(build_vocoder(config.vocoder, config.mel), adversarial)
-        lengths = np.sqrt([c.frames for c in train.clips])
-        self.weights = lengths / lengths.sum()
-        self.validation = [self._batch(val, np.random.default_rng(i), None) for i in range(4)]
+        self.lengths = Weighted(np.sqrt([c.frames for c in train.clips]))
+        rngs = (np.random.default_rng(i) for i in range(4))
+        self.validation = [self._batch(val, [rng] * options.batch) for rng in rngs]
 
-    def _batch(self, clips: ClipCache, rng, weights) -> tuple[Tensor, Tensor]:
-        """(waveforms [B, samples], mels [B, n_mels, frames]) at varied levels."""
+    def _batch(self, clips: ClipCache, rngs: list, lengths: Weighted | None = None) -> tuple[Tensor, Tensor]:
+        """(waveforms [B, samples], mels [B, n_mels, frames]) at varied levels, one for each generator."""
         hop = self.config.mel.hop_length
-        waves = np.zeros((self.options.batch, FRAMES * hop), np.float32)
-        for wave in waves:
-            source = clips.clip_wave(clips.clips[rng.choice(len(clips.clips), p=weights)])
+        waves = np.zeros((len(rngs), FRAMES * hop), np.float32)
+        for wave, rng in zip(waves, rngs, strict=True):
+            source = clips.clip_wave(clips.clips[lengths.draw(rng) if lengths else rng.integers(len(clips.clips))])
             start = rng.integers(0, max(1, len(source) - len(wave) + 1))
             piece = source[start : start + len(wave)]
             wave[: len(piece)] = piece * 10 ** rng.uniform(-0.75, 0.0)
-        mel = log_mel(waves, self.config.mel)
-        return torch.from_numpy(waves).to(self.device), torch.from_numpy(mel).to(self.device)
+        return torch.from_numpy(waves), torch.from_numpy(log_mel(waves, self.config.mel))
 
-    def loss(self, rng, step):
-        wave, mel = self._batch(self.train_set, rng, self.weights)
+    def draw(self, part):
+        return self._batch(self.train_set, part.rngs(self.options.batch), self.lengths)
+
+    def loss(self, part, drawn):
+        wave, mel = (t.to(self.device) for t in drawn)
         made = self.model.vocoder(mel)
         mel_loss, stft_loss = self._mel_distance(made, wave), stft_distance(made, wave)
         loss = MEL_WEIGHT * mel_loss + STFT_WEIGHT * stft_loss
@@ -70,7 +72,8 @@ class VocoderStage(Stage):
             generator_loss, discriminator_loss = self.model.adversarial_losses(made, wave)
             loss = loss + generator_loss + discriminator_loss
             logs["discriminator"] = float(discriminator_loss.detach())
-        return loss, logs
+        share = part.share(self.options.batch)
+        return share * loss, {key: share * value for key, value in logs.items()}
 
     def _mel_distance(self, made: Tensor, wave: Tensor) -> Tensor:
         return (self._log_mel(made) - self._log_mel(wave)).abs().mean()
@@ -81,7 +84,8 @@ class VocoderStage(Stage):
         return (bands @ size).clamp(min=1e-4).log()
 
     def validate(self):
-        pairs = [(self.model.vocoder(mel), wave) for wave, mel in self.validation]
+        batches = ((wave.to(self.device), mel.to(self.device)) for wave, mel in self.validation)
+        pairs = [(self.model.vocoder(mel), wave) for wave, mel in batches]
         return {
             "mel": float(np.mean([float(self._mel_distance(*p)) for p in pairs])),
             "stft": float(np.mean([float(stft_distance(*p)) for p in pairs])),

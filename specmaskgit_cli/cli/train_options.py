@@ -1,0 +1,91 @@
+"""Options that the training commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SmgError
+
+Data = Annotated[
+    list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards. Repeatable.")
+]
+Run = Annotated[Path, typer.Option("-o", "--output", help="Run directory. An existing run is continued.")]
+Minutes = Annotated[float, typer.Option(help="Time budget, earlier parts of the run included.")]
+Steps = Annotated[int | None, typer.Option(help="Stop after so many steps, if sooner.")]
+Batch = Annotated[int, typer.Option(help="Examples a step, of all processes together.")]
+Accumulate = Annotated[
+    int, typer.Option(help="Compute a step's examples in so many parts, one after another, to save memory.")
+]
+Workers = Annotated[int, typer.Option(help="Processes that decode sounds and prepare examples ahead, for a fast GPU.")]
+Preset = Annotated[str, typer.Option(help="Size of the models: small, paper or tiny.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all that are available if not given.")]
+Text = Annotated[
+    Path | None,
+    typer.Option("--text-encoder", help="Directory with a text encoder; a converted CLAP's, or else the shipped one."),
+]
+
+
+def train_options(minutes, steps, batch, seed, device, precision, threads, accumulate=1, workers=0):
+    """Check the shared options, join the other processes if there are any, and make the loop's options.
+
+    Raises:
+        SmgError: torch is missing or a value is out of range.
+    """
+    if not minutes > 0:
+        raise SmgError(f"--minutes {minutes}: must be more than 0")
+    if batch < 1:
+        raise SmgError(f"--batch {batch}: must be at least 1")
+    if steps is not None and steps < 1:
+        raise SmgError(f"--steps {steps}: must be at least 1")
+    for name, value, least in (("accumulate", accumulate, 1), ("workers", workers, 0)):
+        if value < least:
+            raise SmgError(f"--{name} {value}: must be at least {least}")
+    if precision not in ("fp32", "bf16"):
+        raise SmgError(f"--precision {precision}: must be fp32 or bf16")
+    require_torch()
+    import torch
+
+    from ..runtime.threads import allowed_threads
+    from ..training import distributed
+    from ..training.loop import TrainOptions
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise SmgError(f"--device {device}: not available on this machine") from None
+    device = distributed.join(device)
+    parts = distributed.size() * accumulate
+    if batch < parts:
+        raise SmgError(f"--batch {batch}: less than one example for each of {parts} parts; use {parts} or more")
+    torch.set_num_threads(threads or max(1, allowed_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return TrainOptions(
+        minutes=minutes, steps=steps, batch=batch, accumulate=accumulate, workers=workers, seed=seed, device=device,
+        precision=precision,
+    )  # fmt: skip
+
+
+def require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise SmgError("training needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+
+
+def told_unless(quiet: bool) -> Callable[[str], None]:
+    """What says something on standard error, once however many processes train; or says nothing."""
+
+    def report(text: str) -> None:
+        from ..training import distributed
+
+        if not (quiet or distributed.rank()):
+            typer.echo(text, err=True)
+
+    return report

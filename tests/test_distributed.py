@@ -1,0 +1,199 @@
+"""Several processes train what one trains: the same examples, the same weights."""
+
+import dataclasses
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.config import PRESETS  # noqa: E402
+from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
+from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
+from specmaskgit_cli.training import distributed, generator, loop, tokenizer  # noqa: E402
+from specmaskgit_cli.training.data import open_cache  # noqa: E402
+from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
+from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
+from specmaskgit_cli.training.parts import Part  # noqa: E402
+from specmaskgit_cli.training.vocoder import VocoderStage  # noqa: E402
+
+STEPS, BATCH = 3, 5  # which two processes cannot share evenly
+STAGES = "tokenizer", "embedder", "generator", "vocoder"
+
+
+def embed_text(texts):
+    """Embeddings that differ, without a text encoder."""
+    rows = [np.random.default_rng(list(text.encode())).standard_normal(384) for text in texts]
+    return np.array([row / np.linalg.norm(row) for row in rows], np.float32).reshape(-1, 384)
+
+
+def stage_of(name, folder, accumulate=1, workers=0):
+    config = PRESETS["tiny"]
+    train, val = open_cache([folder], config.mel, report=lambda _: None)
+    options = loop.TrainOptions(
+        steps=STEPS, batch=BATCH, minutes=1000, accumulate=accumulate, workers=workers, warmup=2, ema=0.5
+    )
+    if name == "tokenizer":
+        return tokenizer.TokenizerStage(config, options, train, val)
+    if name == "embedder":
+        return EmbedderStage(config, options, train, val, embed_text)
+    if name == "vocoder":
+        config = dataclasses.replace(config, vocoder=dataclasses.replace(config.vocoder, kind="vocos"))
+        return VocoderStage(config, options, train, val)
+    torch.manual_seed(1)
+    codes, tower = Tokenizer(config.tokenizer, config.mel), AudioTower(config.embedder, config.mel)
+    return GeneratorStage(config, options, train, val, codes, embed_text, tower.requires_grad_(False), "both")
+
+
+def train_stages(folder, output, names=STAGES, **options):
+    torch.set_num_threads(1)
+    GeneratorStage.validation_batches, generator.STYLE_SOUNDS = 1, 64
+    tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY = 1, 2  # codebooks are fitted in step 1, unused codes revived in 2
+    for name in names:
+        stage = stage_of(name, folder, **options)
+        save_gradients(stage, output / name)
+        loop.train(stage, output / name, report=lambda _: None)
+
+
+def save_gradients(stage, directory):
+    """Those of a first step, added up: the optimizers would hide it if they were all twice as large."""
+    part = Part(0, 0, distributed.rank(), distributed.size())
+    stage.loss(part, stage.draw(part))[0].backward()
+    distributed.add_up_gradients(stage.model)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not distributed.rank():
+        found = {name: p.grad for name, p in stage.model.named_parameters() if p.grad is not None}
+        save_file(found, directory / "gradients.safetensors")
+    stage.model.zero_grad()
+
+
+def interrupted(stage, step):
+    """Make a stage fail at a step."""
+    loss = stage.loss
+
+    def failing(part, drawn):
+        if part.step == step:
+            raise KeyboardInterrupt
+        return loss(part, drawn)
+
+    stage.loss = failing
+    return stage
+
+
+def team_member(rank, port, cache, folder, output):
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "SMG_CACHE": cache, "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+    assert distributed.join("cpu") == "cpu" and (distributed.rank(), distributed.size()) == (rank, 2)
+    train_stages(folder, output / "two")
+    with pytest.raises(KeyboardInterrupt):
+        stage = interrupted(stage_of("tokenizer", folder), 2)
+        loop.train(stage, output / "halves" / "tokenizer", report=lambda _: None)
+    distributed.leave()
+
+
+@pytest.fixture(scope="module")
+def trained_together(sound_folder, tmp_path_factory):
+    """Run directories of all stages, trained by one process and by two."""
+    output = tmp_path_factory.mktemp("together")
+    os.environ.setdefault("SMG_CACHE", str(output / "cache"))
+    before = tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY, GeneratorStage.validation_batches, generator.STYLE_SOUNDS
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = port, os.environ["SMG_CACHE"], sound_folder, output
+    others = torch.multiprocessing.spawn(team_member, arguments, nprocs=2, join=False)
+    train_stages(sound_folder, output / "one")
+    while not others.join():
+        pass
+    yield output
+    tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY, GeneratorStage.validation_batches, generator.STYLE_SOUNDS = before
+
+
+def same(one, other, file="model.safetensors"):
+    """Of the same weights, but for the order of sums: Adam makes a step of any gradient, near zero too."""
+    one, other = (load_file(path / file) for path in (one, other))
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        difference = float((other[name].double() - tensor.double()).square().mean().sqrt())
+        assert difference < 1e-3 * float(tensor.double().square().mean().sqrt()) + 1e-4, name
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_two_processes_train_what_one_trains(trained_together, name):
+    one, two = trained_together / "one" / name, trained_together / "two" / name
+    same(one, two)
+    same(one, two, "gradients.safetensors")
+    first, second = (json.loads((run / "metrics.jsonl").read_text().splitlines()[-1]) for run in (one, two))
+    for key in first.keys() - {"minutes"}:
+        assert second[key] == pytest.approx(first[key], rel=2e-3, abs=1e-4), key
+    assert json.loads((two / "options.json").read_text())["processes"] == 2
+
+
+def test_a_run_of_two_is_ended_by_one_in_parts(trained_together, sound_folder):
+    state = torch.load(trained_together / "halves" / "tokenizer" / "state.pt", weights_only=True)
+    assert state["step"] == 2
+    train_stages(sound_folder, trained_together / "halves", ["tokenizer"], accumulate=3)
+    same(trained_together / "one" / "tokenizer", trained_together / "halves" / "tokenizer")
+
+
+def test_examples_drawn_ahead_are_the_same(trained_together, sound_folder):
+    train_stages(sound_folder, trained_together / "ahead", ["generator"], accumulate=2, workers=1)
+    same(trained_together / "one" / "generator", trained_together / "ahead" / "generator")
+
+
+def test_parts_make_the_same_batch_however_many_they_are():
+    whole = [rng.random() for rng in Part(3, 7).rngs(11)]
+    for count in (2, 4, 16):
+        parts = [Part(3, 7, index, count) for index in range(count)]
+        assert [rng.random() for part in parts for rng in part.rngs(11)] == whole
+        assert sum(part.share(11) for part in parts) == pytest.approx(1)
+        assert {part.rng().random() for part in parts} == {Part(3, 7).rng().random()}
+    others = [Part(3, 8), Part(4, 7), Part(3, 7, stream=1)]
+    drawn = [rng.random() for part in (*others, Part(3, 7)) for rng in (part.rng(), *part.rngs(11))]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_torchrun_trains_by_the_same_command(sound_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMG_CACHE", str(tmp_path / "cache"))
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for i, take in enumerate((1, 2, 1)):
+        with tarfile.open(shards / f"{i}.tar", "w") as tar:
+            for path in sorted(sound_folder.glob(f"*{take}.wav")):
+                tar.add(path, f"{path.stem}.wav")
+                text = tarfile.TarInfo(f"{path.stem}.txt")
+                text.size = 4
+                tar.addfile(text, io.BytesIO(b"rain"))
+    command = ["train", "vocoder", "--data", str(shards), "--preset", "tiny", "--steps", "2", "--batch", "3"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = ["-m", "specmaskgit_cli", *command, "-o", str(tmp_path / "two"), "--threads", "1"]
+    done = subprocess.run([*torchrun, *two], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("clips to train on") == done.stderr.count("validation mel") == 1
+    assert len(list((tmp_path / "cache" / "clips").iterdir())) == 3  # two were decoded by the other process
+    assert _run([*command, "-o", str(tmp_path / "one"), "--threads", "1"]) == 0
+    same(tmp_path / "one", tmp_path / "two")
+    monkeypatch.setattr(distributed, "_size", 4)
+    monkeypatch.setattr(distributed, "join", lambda device: device)
+    assert _run([*command, "-o", str(tmp_path / "more")]) == 1 and not (tmp_path / "more").exists()
+    assert _run(["train", "finetune", str(sound_folder), "-o", str(tmp_path / "tuned"), "--steps", "1"]) == 1
+
+
+def test_a_part_without_examples_adds_nothing(sound_folder):
+    stage = stage_of("generator", sound_folder)
+    part = Part(0, 0, index=0, count=1000)
+    assert stage.draw(part) is None
+    loss, logs = stage.loss(part, None)
+    assert not loss.requires_grad and logs.keys() == stage.loss(Part(0, 0), stage.draw(Part(0, 0)))[1].keys()
