@@ -10,8 +10,10 @@ tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from specmaskgit_cli.checkpoint import load_checkpoint, write_sums  # noqa: E402
+from specmaskgit_cli.convert import text as export  # noqa: E402
+from specmaskgit_cli.convert.source import open_source  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.export import text as export  # noqa: E402
 from specmaskgit_cli.models.text import BertConfig, SentenceEncoder  # noqa: E402
 from specmaskgit_cli.runtime.text import TextEncoder  # noqa: E402
 
@@ -47,7 +49,9 @@ def published(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoder(published, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    assert export.convert_text_encoder(published, out) > 0.97
+    assert export.convert_text_encoder(open_source(str(published)), out) > 0.97
+    write_sums(out)
+    assert load_checkpoint(out).config.embedder.dim == 32  # a checkpoint that has a text encoder alone
     return TextEncoder(out / "onnx" / "text_encoder.onnx", out / "text" / "tokenizer.json", max_tokens=8)
 
 
@@ -76,13 +80,16 @@ def test_padding_does_not_change_an_embedding():
 def test_a_bad_quantisation_is_refused(published, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MIN_COSINE", 1.01)
     with pytest.raises(SmgError, match="below 1.01"):
-        export.convert_text_encoder(published, tmp_path)
+        export.convert_text_encoder(open_source(str(published)), tmp_path)
     assert not (tmp_path / "onnx" / "text_encoder.onnx").exists()
 
 
 def test_missing_and_broken_files_are_named(tmp_path):
+    with pytest.raises(SmgError, match="no config.json"):
+        open_source(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(SmgError, match="model.safetensors"):
-        export.convert_text_encoder(tmp_path, tmp_path)
+        open_source(str(tmp_path))
     with pytest.raises(SmgError, match="no such file"):
         TextEncoder(tmp_path / "absent.onnx", tmp_path / "tokenizer.json")
     (tmp_path / "x.onnx").write_bytes(b"nonsense")

@@ -1,13 +1,11 @@
-import json
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from specmaskgit_cli.config import MelConfig, VocoderConfig, from_dict  # noqa: E402
+from specmaskgit_cli.config import MelConfig, VocoderConfig  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.export.hifigan import convert_hifigan, fold_weight_norm  # noqa: E402
+from specmaskgit_cli.models.bigvgan import low_pass  # noqa: E402
 from specmaskgit_cli.models.vocoder import InverseSTFT, build_vocoder  # noqa: E402
 
 MEL = MelConfig()
@@ -18,6 +16,12 @@ TINY = {
     "hifigan2": VocoderConfig(kind="hifigan", upsample_initial_channel=16, resblock="2", upsample_rates=(8, 8, 4),
                               upsample_kernel_sizes=(16, 16, 8), resblock_kernel_sizes=(3, 5),
                               resblock_dilation_sizes=((1, 2), (2, 6))),
+    "bigvgan": VocoderConfig(kind="bigvgan", upsample_initial_channel=16, resblock_kernel_sizes=(3,),
+                             resblock_dilation_sizes=((1, 3),)),
+    "bigvgan2": VocoderConfig(kind="bigvgan", upsample_initial_channel=16, resblock="2", upsample_rates=(8, 8, 4),
+                              upsample_kernel_sizes=(16, 16, 8), resblock_kernel_sizes=(3, 5), activation="snake",
+                              resblock_dilation_sizes=((1, 2), (2, 6)), snake_logscale=False, use_tanh_at_final=False,
+                              use_bias_at_final=False),
 }  # fmt: skip
 
 
@@ -51,7 +55,34 @@ def test_inverse_stft_equals_torch_on_spectra_of_no_signal():
     torch.testing.assert_close(found[:, 128 : 128 + expected.shape[1]], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["vocos", "hifigan"])
+def test_the_filter_of_bigvgan_is_the_kaiser_windowed_sinc():
+    signal = pytest.importorskip("scipy.signal")
+    beta = signal.kaiser_beta(signal.kaiser_atten(6, 1.2))
+    np.testing.assert_allclose(low_pass(), signal.firwin(12, 0.5, window=("kaiser", beta)), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["bigvgan", "bigvgan2"])
+def test_an_activation_of_bigvgan_is_the_formula_between_two_resamplings(name):
+    """Against resampling in scipy, on a signal that is constant at its ends as both extend it differently."""
+    signal = pytest.importorskip("scipy.signal")
+    activation = tiny(name).activation_post
+    with torch.no_grad():
+        for parameter in activation.act.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    alpha = activation.act.alpha.detach().numpy()[:, None]
+    beta = activation.act.beta.detach().numpy()[:, None] if name == "bigvgan" else alpha
+    if name == "bigvgan":
+        alpha, beta = np.exp(alpha), np.exp(beta)
+    x = np.random.default_rng(0).standard_normal((len(alpha), 60)).astype(np.float32)
+    x[:, :12] = x[:, -12:] = 0.0
+    twice = signal.upfirdn(2 * low_pass().numpy(), x, up=2, axis=1)[:, 5:125]
+    bent = twice + np.sin(alpha * twice) ** 2 / beta
+    expected = signal.upfirdn(low_pass().numpy(), bent, down=1, axis=1)[:, 6:126:2]
+    found = activation(torch.from_numpy(x)[None])[0].detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vocos", "hifigan", "bigvgan"])
 def test_onnx_export_agrees(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -67,65 +98,12 @@ def test_onnx_export_agrees(name, tmp_path):
     np.testing.assert_allclose(found, model(mel).detach().numpy(), atol=2e-5)
 
 
-def _public_checkpoint(folder, front_end=None):
-    """A checkpoint as published: weight norm on every convolution, settings in a config.json beside it."""
-    model, config = tiny("hifigan"), TINY["hifigan"]
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv1d | torch.nn.ConvTranspose1d):
-            torch.nn.utils.parametrizations.weight_norm(module)
-            with torch.no_grad():
-                module.parametrizations.weight.original0.mul_(1.5)
-    weights = {
-        name.replace("parametrizations.weight.original0", "weight_g").replace(
-            "parametrizations.weight.original1", "weight_v"
-        ): value
-        for name, value in model.state_dict().items()
-    }
-    torch.save({"generator": weights}, folder / "generator")
-    settings = {
-        "resblock": "1", "upsample_rates": [8, 8, 2, 2], "upsample_kernel_sizes": [16, 16, 4, 4],
-        "upsample_initial_channel": config.upsample_initial_channel, "resblock_kernel_sizes": [3],
-        "resblock_dilation_sizes": [[1, 3]], "batch_size": 16, "sampling_rate": 22050, "n_fft": 1024,
-        "win_size": 1024, "hop_size": 256, "num_mels": 80, "fmin": 0, "fmax": 8000,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(settings | (front_end or {})))
-    return model
-
-
-def test_converted_checkpoint_equals_the_weight_normalised_model(tmp_path):
-    from safetensors.torch import load_file
-
-    original = _public_checkpoint(tmp_path)
-    config = convert_hifigan(tmp_path / "generator", tmp_path / "out", MEL)
-    assert config == from_dict(VocoderConfig, json.loads((tmp_path / "out" / "config.json").read_text())["vocoder"])
-    model = build_vocoder(config, MEL).eval()
-    weights = load_file(tmp_path / "out" / "vocoder.safetensors")
-    assert {value.dtype for value in weights.values()} == {torch.float16}
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
-    mel = torch.randn(1, 80, 11) - 4
-    torch.testing.assert_close(model(mel), original(mel), atol=2e-4, rtol=0)
-    model.load_state_dict(fold_weight_norm(original.state_dict()))  # torch's newer spelling, without rounding
-    torch.testing.assert_close(model(mel), original(mel), atol=1e-6, rtol=0)
-
-
-def test_conversion_names_what_does_not_fit(tmp_path):
-    _public_checkpoint(tmp_path, {"hop_size": 300})
-    with pytest.raises(SmgError, match="hop_size is 300"):
-        convert_hifigan(tmp_path / "generator", tmp_path / "out", MEL)
-    _public_checkpoint(tmp_path, {"resblock_kernel_sizes": [5]})
-    with pytest.raises(SmgError, match="do not match"):
-        convert_hifigan(tmp_path / "generator", tmp_path / "out", MEL)
-    (tmp_path / "generator").write_bytes(b"nonsense")
-    with pytest.raises(SmgError, match="not a HiFi-GAN"):
-        convert_hifigan(tmp_path / "generator", tmp_path / "out", MEL)
-    with pytest.raises(SmgError, match="no such file"):
-        convert_hifigan(tmp_path / "absent", tmp_path / "out", MEL)
-
-
 @pytest.mark.parametrize(
     "config",
     [VocoderConfig(), VocoderConfig(kind="hifigan", upsample_rates=(8, 8)),
-     VocoderConfig(kind="hifigan", upsample_kernel_sizes=(16, 16, 4, 3)), VocoderConfig(kind="hifigan", resblock="3")],
+     VocoderConfig(kind="hifigan", upsample_kernel_sizes=(16, 16, 4, 3)), VocoderConfig(kind="hifigan", resblock="3"),
+     VocoderConfig(kind="hifigan", upsample_initial_channel=8), VocoderConfig(kind="bigvgan", resblock="3"),
+     VocoderConfig(kind="bigvgan", activation="relu")],
 )  # fmt: skip
 def test_impossible_configurations_are_refused(config):
     with pytest.raises(SmgError, match="vocoder: "):

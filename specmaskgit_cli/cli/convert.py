@@ -8,41 +8,34 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
-
-app = typer.Typer(
-    help="Convert published models into the layout of a checkpoint.", no_args_is_help=True, rich_markup_mode=None
-)
-
-Source = Annotated[Path, typer.Argument(help="What to convert.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Directory to write.")]
+from . import common
+from .report import print_json
 
 
-@app.command()
-def hifigan(source: Source, output: Output) -> None:
-    """A HiFi-GAN generator (generator*.pth.tar, config.json beside it), for use with --vocoder."""
-    _require_torch()
-    from ..export.hifigan import convert_hifigan
-
-    convert_hifigan(source, output)
-    typer.echo(str(output))
-
-
-@app.command()
-def text_encoder(
-    source: Source,
-    output: Output,
-    int8: Annotated[bool, typer.Option(help="Quantise: a quarter of the size.")] = True,
+def convert(
+    source: Annotated[str, typer.Argument(help="A directory, a file of weights, or owner/name on the Hub.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to make.")],
+    int8: Annotated[bool, typer.Option(help="Quantise a text encoder: a quarter of the size.")] = True,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
 ) -> None:
-    """A sentence encoder of the MiniLM kind (model.safetensors, config.json, tokenizer.json), for training."""
-    _require_torch()
-    from ..export.text import convert_text_encoder
+    """Convert a published vocoder, text encoder or CLAP for use with this program.
 
-    convert_text_encoder(source, output, int8)
-    typer.echo(str(output))
+    HiFi-GAN and BigVGAN generators of the same mels go with --vocoder and into `smg train pack`; a CLAP without fusion
+    or a sentence encoder of the MiniLM kind is for training a model, with --embedder and --text-encoder.
 
-
-def _require_torch() -> None:
+    Example: smg convert nvidia/bigvgan_base_22khz_80band -o bigvgan
+    """
     try:
+        import onnxscript  # noqa: F401
         import torch  # noqa: F401
     except ImportError:
         raise SmgError("converting needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+    from ..convert import convert as run
+
+    found = run(source, output, int8)
+    if as_json:
+        print_json("convert", {"directory": str(output), "weights": str(found.weights), "kind": found.kind})
+    elif not quiet:
+        typer.echo(f"{found.weights} is a {found.kind}", err=True)
+        typer.echo(str(output))

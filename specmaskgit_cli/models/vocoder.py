@@ -105,8 +105,8 @@ class VocosVocoder(Vocoder):
 class _ResBlock1(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]):
         super().__init__()
-        self.convs1 = nn.ModuleList(_same_conv(channels, kernel, dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(_same_conv(channels, kernel, 1) for _ in dilations)
+        self.convs1 = nn.ModuleList(same_conv(channels, kernel, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(same_conv(channels, kernel, 1) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for first, second in zip(self.convs1, self.convs2, strict=True):
@@ -117,7 +117,7 @@ class _ResBlock1(nn.Module):
 class _ResBlock2(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]):
         super().__init__()
-        self.convs = nn.ModuleList(_same_conv(channels, kernel, dilation) for dilation in dilations)
+        self.convs = nn.ModuleList(same_conv(channels, kernel, dilation) for dilation in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
@@ -131,16 +131,9 @@ class HiFiGAN(Vocoder):
 
     def __init__(self, config: VocoderConfig, mel: MelConfig):
         super().__init__()
+        check_upsampling(config, mel)
         rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
-        if math.prod(rates) != mel.hop_length:
-            raise SmgError(f"vocoder: upsample_rates {rates} do not multiply to hop_length {mel.hop_length}")
-        if len(kernels) != len(rates) or any(k < u or (k - u) % 2 for k, u in zip(kernels, rates, strict=False)):
-            raise SmgError(f"vocoder: upsample_kernel_sizes {kernels} do not fit upsample_rates {rates}")
         blocks = {"1": _ResBlock1, "2": _ResBlock2}
-        if config.resblock not in blocks:
-            raise SmgError(f"vocoder: resblock is {config.resblock!r}, expected '1' or '2'")
-        if len(config.resblock_kernel_sizes) != len(config.resblock_dilation_sizes):
-            raise SmgError("vocoder: resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         channels = [config.upsample_initial_channel // 2**i for i in range(len(rates) + 1)]
         shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
         self.conv_pre = nn.Conv1d(mel.n_mels, channels[0], 7, padding=3)
@@ -161,7 +154,23 @@ class HiFiGAN(Vocoder):
         return self.conv_post(F.leaky_relu(x)).tanh()[:, 0]  # torch's default slope here, as published
 
 
-def _same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+def check_upsampling(config: VocoderConfig, mel: MelConfig) -> None:
+    """Raise SmgError unless a generator of HiFi-GAN's shape makes `mel.hop_length` samples of a frame."""
+    rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
+    if math.prod(rates) != mel.hop_length:
+        raise SmgError(f"vocoder: upsample_rates {rates} do not multiply to hop_length {mel.hop_length}")
+    if len(kernels) != len(rates) or any(k < u or (k - u) % 2 for k, u in zip(kernels, rates, strict=False)):
+        raise SmgError(f"vocoder: upsample_kernel_sizes {kernels} do not fit upsample_rates {rates}")
+    if config.upsample_initial_channel < 2 ** len(rates):
+        raise SmgError(f"vocoder: upsample_initial_channel {config.upsample_initial_channel} is too few to halve it")
+    if config.resblock not in ("1", "2"):
+        raise SmgError(f"vocoder: resblock is {config.resblock!r}, expected '1' or '2'")
+    if len(config.resblock_kernel_sizes) != len(config.resblock_dilation_sizes):
+        raise SmgError("vocoder: resblock_kernel_sizes and resblock_dilation_sizes differ in length")
+
+
+def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    """A convolution of odd kernel that keeps the length."""
     return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
 
 
@@ -171,7 +180,9 @@ def build_vocoder(config: VocoderConfig, mel_config: MelConfig) -> Vocoder:
     Raises:
         SmgError: the kind has no model, or the sizes contradict each other.
     """
-    kinds = {"vocos": VocosVocoder, "hifigan": HiFiGAN}
+    from .bigvgan import BigVGAN
+
+    kinds = {"vocos": VocosVocoder, "hifigan": HiFiGAN, "bigvgan": BigVGAN}
     if config.kind not in kinds:
         raise SmgError(f"vocoder: kind {config.kind!r} has no model; use one of: {', '.join(kinds)}")
     return kinds[config.kind](config, mel_config)
