@@ -30,21 +30,25 @@ def stft(wave):  # [samples] to [frames, bins]
 
 ids = np.array([Tokenizer.from_file(f"{folder}/text_tokenizer.json").encode(prompt).ids])
 condition = run("text_encoder", input_ids=ids, attention_mask=np.ones_like(ids)).repeat(2, axis=0)
-codes, masked = np.zeros((rows * columns, levels), np.int64), np.ones(rows * columns, bool)
+if Path(folder, "styles.npz").exists():  # the style of a known sound that is near the text, and that there is one
+    bank = np.load(f"{folder}/styles.npz")
+    near = np.argmax((bank["embeddings"] @ condition[0])[bank["sounds"]] / 0.04 + rng.gumbel(size=len(bank["sounds"])))
+    condition = np.hstack([condition, np.tile([*bank["styles"][near], 1], (2, 1))]).astype(np.float32)
+codes, masked, dropped = np.zeros((rows * columns, levels), np.int64), np.ones(rows * columns, bool), np.arange(2) == 1
 for left in np.linspace(1, 0, steps):  # each step decides the tokens that the model is surest of, most in the last
     grid, mask = codes.reshape(1, rows, columns, levels).repeat(2, 0), masked.reshape(1, rows, columns).repeat(2, 0)
-    hidden = run("generator", tokens=grid, mask=mask, condition=condition, dropped=np.array([False, True]))
     where, drawn = np.flatnonzero(masked), codes[masked]
+    hidden = run("generator", tokens=grid, mask=mask, condition=condition, dropped=dropped, cells=np.stack([where] * 2))
     keep = max(1, len(where) - int(len(masked) * np.cos(np.pi / 2 * (1 + (1 - left) * (steps - 1)) / steps)))
     for level in range(levels if len(where) else 0):
-        states, known = hidden[:, where].reshape(2 * len(where), -1), np.concatenate([drawn, drawn])
-        logits, against = np.split(run("head", hidden=states, codes=known, level=np.array(level)), 2)
-        logits = logits + guidance * (1 - left) * (logits - against)
+        states, known = hidden.reshape(2 * len(where), -1), np.concatenate([drawn, drawn])
+        against, scale = np.arange(len(where)) + len(where), np.full(len(where), guidance * (1 - left), np.float32)
+        logits = run("head", hidden=states, codes=known, level=np.array(level), against=against, scale=scale)
         drawn[:, level] = np.argmax(logits / (detail if level else 1) + rng.gumbel(size=logits.shape), axis=1)
         if level == 0:
             sure = np.take_along_axis(logits, drawn[:, :1], 1)[:, 0] - np.log(np.exp(logits).sum(1))
             best = np.argsort(-sure - gumbel * left * rng.gumbel(size=len(sure)))[:keep]
-            where, drawn = where[best], drawn[best]
+            where, drawn, hidden = where[best], drawn[best], hidden[:, best]
     codes[where], masked[where] = drawn, False
 noise = np.log(filters @ np.abs(stft(rng.standard_normal(columns * patch * hop))).T + mel["log_clamp"])
 noise = ((noise - noise.mean(1, keepdims=True)) / (noise.std(1, keepdims=True) + 1e-6)).astype(np.float32)[None]

@@ -1,15 +1,15 @@
 """`smg benchmark`: that the stages are all there and sum up, and what it says of the computer is true."""
 
 import dataclasses
-import json
 import os
 import time
 
 import numpy as np
 import pytest
+from json_page import parsed
 
 from specmaskgit_cli import load
-from specmaskgit_cli.benchmark import machine, peers, run, table
+from specmaskgit_cli.benchmark import machine, peers, run, table, untrained
 from specmaskgit_cli.benchmark.compare import compare
 from specmaskgit_cli.benchmark.flops import generator_flops
 from specmaskgit_cli.benchmark.gemm import gemm_rate, products_model
@@ -24,7 +24,7 @@ QUICK = run.BenchmarkOptions(seconds=0.5, steps=4, runs=2, threads=1)
 def test_json_has_every_stage_and_they_sum_up(capsys):
     assert _run(["benchmark", "-s", "0.5", "--steps", "4", "--runs", "1", "--threads", "1", "--json", "-q"]) == 0
     captured = capsys.readouterr()
-    found = json.loads(captured.out)
+    found = parsed(captured.out)
     assert captured.err == "" and tuple(found["stages"]) == STAGES
     total = found["total"]["seconds"]
     assert sum(stage["seconds"] for stage in found["stages"].values()) == pytest.approx(total)
@@ -80,9 +80,26 @@ def test_operations_are_counted_from_the_settings():
     first = tokens * config.tokenizer.codebook_dim * 8 + 4 * 8 + 8 * 8
     assert generator_flops(config, 1, 3) == 2 * (products + first)
     assert generator_flops(config, 4, 3) == 4 * generator_flops(config, 1, 3)
+    asked = generator_flops(config, 1, 3, cells=4)  # queries, what attention gives, and the MLP of those alone
+    spared = (tokens - 4) * (8 * 8 + 8 * 8 + 8 * 16 + 16 * 8 + 2 * tokens * 8)
+    assert asked == generator_flops(config, 1, 3) - 2 * spared
     # The paper's generator: 24 layers of 12 * 768^2 weights.
     paper = generator_flops(PRESETS["paper"], 1, 53)
     assert paper == pytest.approx(2 * 265 * 24 * 12 * 768**2, rel=0.1)
+
+
+def test_an_untrained_checkpoint_of_a_preset_can_be_timed(tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+    from specmaskgit_cli.checkpoint import resolve
+    from specmaskgit_cli.export import graphs
+
+    for name in ("export_tokenizer", "export_generator"):  # slow, and the torch backend has no use for them
+        monkeypatch.setattr(graphs, name, lambda *_, **__: None)
+    untrained.write_untrained("tiny", resolve(), tmp_path / "tiny")
+    pipe = load(str(tmp_path / "tiny"), backend="torch")
+    assert pipe.config.name == "untrained tiny" and len(pipe.generate("rain", seconds=0.5).samples) == 11025
+    with pytest.raises(UsageError, match="unknown preset 'huge'"):
+        untrained.write_untrained("huge", resolve(), tmp_path / "huge")
 
 
 def test_the_yardstick_multiplies_what_it_says():

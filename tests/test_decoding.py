@@ -12,6 +12,12 @@ from specmaskgit_cli.decoding.schedule import counts, guidance_ramp, noise_ramp
 ROWS, COLUMNS, LEVELS, CODES, DIM = 5, 7, 3, 12, 4
 
 
+def guided(logits, against, scale):
+    """What every predictor does with the logits of its rows."""
+    own = logits[: len(scale)]
+    return own + scale[:, None] * (own - logits[against])
+
+
 class FakePredictor:
     """Hidden states depend on every token of the grid, the mask and the condition; logits on the codes before."""
 
@@ -21,23 +27,24 @@ class FakePredictor:
         self.code = rng.normal(size=(levels, CODES, 8)).astype(np.float32)
         self.condition = rng.normal(size=(DIM, 8)).astype(np.float32)
         self.out = rng.normal(size=(levels, 8, CODES)).astype(np.float32)
-        self.hidden_calls, self.logits_calls = [], []
+        self.hidden_calls, self.logits_calls, self.cells_calls = [], [], []
 
-    def hidden(self, tokens, mask, condition, dropped):
+    def hidden(self, tokens, mask, condition, dropped, cells):
         self.hidden_calls.append((tokens.copy(), mask.copy(), condition.copy(), dropped.copy()))
+        self.cells_calls.append(cells.copy())
         rows = []
         for grid, undecided, embedding, drop in zip(tokens, mask, condition, dropped, strict=True):
             flat = grid.reshape(-1, grid.shape[-1])
             seen = sum(self.code[level][flat[:, level]] for level in range(flat.shape[1]))
             seen = np.where(undecided.reshape(-1, 1), 0, seen).mean(axis=0)
             rows.append(np.tanh(self.position + seen + (0 if drop else embedding @ self.condition)))
-        return np.stack(rows).astype(np.float32)
+        return np.take_along_axis(np.stack(rows).astype(np.float32), cells[..., None], 1)
 
-    def logits(self, hidden, codes, level):
-        self.logits_calls.append((hidden.copy(), codes.copy(), level))
+    def logits(self, hidden, codes, level, against, scale):
+        self.logits_calls.append((hidden.copy(), codes.copy(), level, len(scale)))
         before = sum((self.code[earlier][codes[:, earlier]] for earlier in range(level)), np.zeros_like(hidden))
         # Row by row: a product of another shape may differ in its last bit.
-        return np.stack([row @ self.out[level] for row in np.tanh(hidden + before)]) * 2
+        return guided(np.stack([row @ self.out[level] for row in np.tanh(hidden + before)]) * 2, against, scale)
 
 
 def case(batch: int = 3, seed: int = 0, share: float = 0.6, levels: int = LEVELS):
@@ -167,10 +174,26 @@ def test_first_level_is_evaluated_for_masked_positions_only():
     tokens, mask, condition = case(1)
     predictor = FakePredictor()
     decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, guidance=0), generators(1))
-    rows = [len(hidden) for hidden, _, level in predictor.logits_calls if level == 0]
+    rows = [rows for _, _, level, rows in predictor.logits_calls if level == 0]
     assert rows == [undecided.sum() for _, undecided, _, _ in predictor.hidden_calls]
-    deeper = [len(hidden) for hidden, _, level in predictor.logits_calls if level == 2]
+    deeper = [rows for _, _, level, rows in predictor.logits_calls if level == 2]
     assert deeper == counts(mask.sum(), 6).tolist()
+
+
+@pytest.mark.parametrize("order", ["confidence", "raster"])
+def test_states_are_asked_for_where_codes_will_be_drawn(order):
+    tokens, mask, condition = case(2)
+    predictor = FakePredictor()
+    settings = DecodeSettings(steps=6, guided=0.5, order=order)
+    out = decode(predictor, tokens, mask, condition, settings, generators(1, 2))
+    assert (out[~mask] == tokens[~mask]).all()
+    left = [sum(counts(mask[0].sum(), 6)[step:]) for step in range(6)]
+    for step, ((_, undecided, _, dropped), cells) in enumerate(
+        zip(predictor.hidden_calls, predictor.cells_calls, strict=True)
+    ):
+        assert (cells[:2] == cells[2:]).all() if step < 3 else len(dropped) == 2
+        size = left[step] if order == "confidence" else counts(mask[0].sum(), 6)[step]
+        assert undecided[0].reshape(-1)[cells[0, :size]].all() and len(set(cells[0, :size])) == size
 
 
 def test_no_guidance_makes_no_second_pass():
@@ -193,14 +216,14 @@ def test_guidance_adds_one_unconditional_row_an_item_after_the_first_step():
 class TwoWishes:
     """Prefers code 1 with the first condition, code 2 with the second, and neither without."""
 
-    def hidden(self, tokens, mask, condition, dropped):
+    def hidden(self, tokens, mask, condition, dropped, cells):
         wish = np.where(dropped[:, None], 0, condition).astype(np.float32)
-        return np.repeat(wish[:, None], tokens.shape[1] * tokens.shape[2], axis=1)
+        return np.repeat(wish[:, None], cells.shape[1], axis=1)
 
-    def logits(self, hidden, codes, level):
+    def logits(self, hidden, codes, level, against, scale):
         out = np.zeros((len(hidden), 8), np.float32)
         out[:, 1:3] = hidden
-        return out
+        return guided(out, against, scale)
 
 
 def wishes(guidance, negative=None, code=1):
@@ -237,13 +260,14 @@ def test_deeper_levels_follow_the_sampled_prefix():
     class Chain:
         """Level 0 is free; every deeper level is the one before plus 1, for certain."""
 
-        def hidden(self, tokens, mask, condition, dropped):
-            return np.zeros((len(tokens), tokens.shape[1] * tokens.shape[2], 1), np.float32)
+        def hidden(self, tokens, mask, condition, dropped, cells):
+            return np.zeros((*cells.shape, 1), np.float32)
 
-        def logits(self, hidden, codes, level):
+        def logits(self, hidden, codes, level, against, scale):
             if level == 0:
-                return np.zeros((len(hidden), CODES), np.float32)
-            return np.float32(100) * np.eye(CODES, dtype=np.float32)[(codes[:, level - 1] + 1) % CODES]
+                return np.zeros((len(scale), CODES), np.float32)
+            every = np.float32(100) * np.eye(CODES, dtype=np.float32)[(codes[:, level - 1] + 1) % CODES]
+            return guided(every, against, scale)
 
     tokens, mask, condition = case()
     out = decode(Chain(), tokens, mask, condition, DecodeSettings(steps=4), generators(1, 2, 3))
@@ -303,11 +327,11 @@ def test_deeper_levels_have_a_temperature_of_their_own():
     class Flat:
         """Code 0 is somewhat likelier than the rest, on every level."""
 
-        def hidden(self, tokens, mask, condition, dropped):
-            return np.zeros((len(tokens), tokens.shape[1] * tokens.shape[2], 1), np.float32)
+        def hidden(self, tokens, mask, condition, dropped, cells):
+            return np.zeros((*cells.shape, 1), np.float32)
 
-        def logits(self, hidden, codes, level):
-            return np.float32(1.0) * (np.arange(CODES) == 0) + np.zeros((len(hidden), 1), np.float32)
+        def logits(self, hidden, codes, level, against, scale):
+            return np.float32(1.0) * (np.arange(CODES) == 0) + np.zeros((len(scale), 1), np.float32)
 
     tokens, mask, condition = case(batch=8)
     seeds = range(8)

@@ -13,6 +13,7 @@ from specmaskgit_cli.models.generator import Generator  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
+from specmaskgit_cli.style import joined  # noqa: E402
 from specmaskgit_cli.training.tokenizer import energy_score  # noqa: E402
 
 TINY = PRESETS["tiny"]
@@ -54,12 +55,34 @@ def test_masked_values_are_not_looked_at_and_the_condition_is():
     tokens, other = (torch.randint(0, 64, (1, 5, 4, 2)) for _ in range(2))
     mask = torch.rand(1, 5, 4) < 0.5
     other = torch.where(mask[..., None], other, tokens)
-    a, b = torch.nn.functional.normalize(torch.randn(2, 1, 384), dim=-1)
+    a, b = torch.nn.functional.normalize(torch.randn(2, 1, TINY.generator.condition_size), dim=-1)
     keep = torch.tensor([False])
     assert torch.equal(model.hidden(tokens, mask, a, keep), model.hidden(other, mask, a, keep))
     assert not torch.allclose(model.hidden(tokens, mask, a, keep), model.hidden(tokens, mask, b, keep))
     drop = torch.tensor([True])
     assert torch.equal(model.hidden(tokens, mask, a, drop), model.hidden(tokens, mask, b, drop))
+
+
+def test_states_of_some_cells_are_those_of_all():
+    torch.manual_seed(0)
+    model = Generator(TINY.generator, TINY.tokenizer, 5).eval()
+    torch.nn.init.normal_(model.blocks[-1].modulate.weight, std=0.1)
+    tokens, condition = torch.randint(0, 64, (2, 5, 4, 2)), torch.randn(2, TINY.generator.condition_size)
+    given = tokens, torch.rand(2, 5, 4) < 0.5, condition, torch.tensor([False, True])
+    cells = torch.tensor([[3, 19, 0], [7, 7, 12]])
+    wanted = torch.stack([states[at] for states, at in zip(model.hidden(*given), cells, strict=True)])
+    torch.testing.assert_close(model.hidden(*given, cells), wanted)
+
+
+def test_guidance_before_the_last_product_is_guidance_after_it():
+    torch.manual_seed(0)
+    model = Generator(TINY.generator, TINY.tokenizer, 5).eval()
+    torch.nn.init.normal_(model.head.bias)
+    hidden, codes, level = torch.randn(5, 32), torch.randint(0, 64, (5, 2)), torch.tensor(1)
+    against, scale = torch.tensor([3, 4, 0]), torch.tensor([2.0, 0.5, 0.0])
+    plain = model.logits(hidden, codes, level)
+    wanted = plain[:3] + scale[:, None] * (plain[:3] - plain[against])
+    torch.testing.assert_close(model.guided_logits(hidden, codes, level, against, scale), wanted)
 
 
 def test_a_level_sees_the_codes_above_it_only():
@@ -112,24 +135,47 @@ def test_runtimes_agree_on_every_model(runtimes):
     noise = rng.standard_normal((2, 80, 64)).astype(np.float32)
     tokens = onnx.encode(mel)
     assert (tokens == torch_runtime.encode(mel)).mean() > 0.99
-    condition = onnx.embed_text(["dog barking", "rain"])
+    dims = onnx.config.generator.style_dims
+    style = rng.standard_normal((2, dims)).astype(np.float32)
+    condition = joined(onnx.embed_text(["dog barking", "rain"]), style, dims)
     mask, dropped = rng.random((2, 5, 4)) < 0.5, np.array([False, True])
+    cells = np.stack([rng.permutation(20)[:7] for _ in range(2)])
     pairs = {
         "decode": [r.decode(tokens, noise) for r in runtimes],
         "embed_audio": [r.embed_audio(mel) for r in runtimes],
         "vocode": [r.vocode(mel) for r in runtimes],
-        "hidden": [r.hidden(tokens, mask, condition, dropped) for r in runtimes],
+        "hidden": [r.hidden(tokens, mask, condition, dropped, cells) for r in runtimes],
     }
-    hidden = pairs["hidden"][0].reshape(40, -1)
+    hidden, codes = pairs["hidden"][0].reshape(14, -1), tokens.reshape(40, -1)[:14]
     for level in range(2):
-        pairs[f"logits {level}"] = [r.logits(hidden, tokens.reshape(40, -1), level) for r in runtimes]
+        against, scale = rng.integers(0, 14, 9), rng.uniform(0, 4, 9).astype(np.float32)
+        pairs[f"logits {level}"] = [r.logits(hidden, codes, level, against, scale) for r in runtimes]
     for name, (a, b) in pairs.items():
         assert np.linalg.norm(a - b) < 1e-3 * np.linalg.norm(b), name
 
 
+def test_graphs_of_earlier_versions_give_all_and_what_is_asked_for_is_taken_from_it(trained, monkeypatch):
+    runtime = open_runtime(load_checkpoint(trained[1]), "onnx")
+    rng = np.random.default_rng(0)
+    tokens, mask, cells = rng.integers(0, 64, (2, 5, 4, 2)), rng.random((2, 5, 4)) < 0.5, np.array([[7, 3], [0, 19]])
+    condition = rng.standard_normal((2, runtime.config.generator.condition_size), dtype=np.float32)
+    given = tokens, mask, condition, np.array([False, True])
+    hidden, codes = rng.standard_normal((4, 32), dtype=np.float32), rng.integers(0, 64, (4, 2))
+    guidance = np.array([2, 3]), np.float32([1.5, 0])
+    wanted = runtime.hidden(*given, cells), runtime.logits(hidden, codes, 1, *guidance)
+    every = {
+        "generator": runtime.hidden(*given, np.tile(np.arange(20), (2, 1))),
+        "head": runtime.logits(hidden, codes, 1, np.arange(4), np.zeros(4, np.float32)),
+    }
+    monkeypatch.setattr(runtime, "_takes", lambda graph, name: False)
+    monkeypatch.setattr(runtime, "_run", lambda graph, *shape, **inputs: every[graph].reshape(shape))
+    np.testing.assert_allclose(runtime.hidden(*given, cells), wanted[0], atol=1e-5)
+    np.testing.assert_allclose(runtime.logits(hidden, codes, 1, *guidance), wanted[1], atol=1e-5)
+
+
 def test_runtimes_draw_the_same_tokens(runtimes):
     tokens, mask = np.zeros((1, 5, 20, 2), np.int64), np.ones((1, 5, 20), bool)
-    condition = runtimes[0].embed_text(["dog barking"])
+    condition = joined(runtimes[0].embed_text(["dog barking"]), None, runtimes[0].config.generator.style_dims)
     drawn = [decode(r, tokens, mask, condition, DecodeSettings(), [np.random.default_rng(4)]) for r in runtimes]
     assert np.array_equal(*drawn)
 

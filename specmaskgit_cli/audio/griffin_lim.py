@@ -10,7 +10,7 @@ import numpy as np
 from ..config import MelConfig
 from .mel import frame, mel_filterbank, pad, window
 
-INVERSION_STEPS = 40
+INVERSION_STEPS = 8
 _TINY = np.float32(1e-8)
 
 
@@ -107,7 +107,8 @@ def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """Non-negative linear magnitudes whose mel is close to exp(mel).
 
     The pseudo-inverse, clipped to be positive, is refined by the multiplicative updates of Lee and Seung (2001) for
-    non-negative least squares, x <- x * A'm / A'Ax.
+    the Kullback-Leibler divergence, x <- x * A'(m / Ax) / A'1: in log-mel, a few come as close as ten times as many for
+    the squared error, which spends its steps on the loud bands.
 
     Returns:
         float32 [frames, bins], only the bins up to the last one that any band covers.
@@ -115,12 +116,11 @@ def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
     bands, inverse = _inversion(cfg)
     wanted = np.exp(np.asarray(mel, np.float32).T)
     estimate = np.maximum(wanted @ inverse, _TINY)
-    numerator = wanted @ bands
+    shares = bands / np.maximum(bands.sum(axis=0), _TINY)
     for _ in range(INVERSION_STEPS):
-        denominator = estimate @ bands.T @ bands
-        np.maximum(denominator, _TINY, out=denominator)
-        np.divide(numerator, denominator, out=denominator)
-        estimate *= denominator
+        ratio = estimate @ bands.T
+        np.divide(wanted, np.maximum(ratio, _TINY, out=ratio), out=ratio)
+        estimate *= ratio @ shares
     return estimate
 
 

@@ -64,7 +64,7 @@ class TimedRuntime:
             if name == "hidden":
                 batch, rows, columns = arguments[0].shape[:3]
                 self._clock.tokens = max(self._clock.tokens, batch * rows * columns)
-                self._clock.flops += generator_flops(self._runtime.config, batch, columns)
+                self._clock.flops += generator_flops(self._runtime.config, batch, columns, arguments[4].shape[1])
             return result
 
         return timed
@@ -88,4 +88,4 @@ class TimedPipeline(Pipeline):
     def forget(self) -> None:
         """Start the clock anew, with a prompt that has not been heard before."""
         self.clock.reset()
-        self._embedded.clear()
+        self.conditions.forget()

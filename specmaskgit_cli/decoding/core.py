@@ -21,8 +21,8 @@ class DecodeSettings:
     """How to decode. The defaults are the paper's where it names one.
 
     Other ways to decode are settings of the same loop. Order "raster" with as many steps as there are tokens, or more,
-    is autoregressive; order "random" with the linear schedule is the reverse process of absorbing-state diffusion, the
-    kind of VQ-Diffusion (arXiv 2111.14822). Both have their guidance without a ramp.
+    is autoregressive; order "random" with the ancestral schedule is the reverse process of absorbing-state diffusion,
+    the kind of VQ-Diffusion (arXiv 2111.14822). Both have their guidance without a ramp.
     """
 
     steps: int = 16
@@ -31,7 +31,7 @@ class DecodeSettings:
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step
     order: str = "confidence"  # or "halton", "random", "raster"
-    schedule: str = "cosine"  # of the tokens decided at a step; or "linear"
+    schedule: str = "cosine"  # of the tokens decided at a step; or "ancestral"
     onset: float = 0.5  # of the guidance, its share at the first step: 0 in the paper, 1 is no ramp
     guided: float = 0.75  # share of the steps, from the first, that are guided: 1 in the paper
     detail: float = 0.3  # temperature of the deeper levels, as a share of the first level's
@@ -50,12 +50,17 @@ class DecodeSettings:
 class Predictor(Protocol):
     """What the core asks of a model; every runtime has these two methods."""
 
-    def hidden(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    def hidden(
+        self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray, cells: np.ndarray
+    ) -> np.ndarray:
         """Tokens [B, rows, columns, levels], mask [B, rows, columns], condition [B, D], dropped bool [B] (True: ignore
-        the condition) to float32 [B, rows * columns, width]."""
+        the condition) to the states of the `cells` int64 [B, M] of each grid, float32 [B, M, width]."""
 
-    def logits(self, hidden: np.ndarray, codes: np.ndarray, level: int) -> np.ndarray:
-        """Rows of `hidden` [M, width] and codes [M, levels], known below `level`, to float32 [M, codebook size]."""
+    def logits(
+        self, hidden: np.ndarray, codes: np.ndarray, level: int, against: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        """Rows of `hidden` [K, width] and codes [K, levels], known below `level`, to float32 [M, codebook size]: for
+        each of the first M rows logits + scale * (logits - those of the row `against`), both [M]."""
 
 
 def decode(
@@ -84,7 +89,7 @@ def decode(
         settings: how to decode.
         rngs: B generators, advanced in place.
         negative: float32 [B, D], steered away from in place of the unconditional model.
-        progress: called with (steps done, steps in all) after each step.
+        progress: called with (steps done, steps in all) after each step that decides something.
 
     Returns:
         int64 of the shape of `tokens`, equal to `tokens` where the mask is False. The arguments are not modified.
@@ -101,11 +106,16 @@ def decode(
     # Views, as both arrays are in C order: what is written through them is what the model sees at the next step.
     codes, masked = grid.reshape(batch, -1, levels), undecided.reshape(batch, -1)
 
-    plans = [counts(int(n), settings.steps, settings.schedule) for n in masked.sum(axis=1)]
+    plans = [
+        counts(int(n), settings.steps, settings.schedule, rng) for n, rng in zip(masked.sum(axis=1), rngs, strict=True)
+    ]
     ranks = _ranks(settings.order, rows, columns, rngs)
     steps = max(map(len, plans), default=0)
     for step in range(steps):
-        items = np.array([item for item, plan in enumerate(plans) if step < len(plan)])
+        # An item that keeps nothing at a step needs no pass: its grid stays as it is.
+        items = np.array([item for item, plan in enumerate(plans) if step < len(plan) and plan[step]], np.int64)
+        if not len(items):
+            continue
         keep = np.array([plans[item][step] for item in items])
         scales = np.array(
             [
@@ -119,28 +129,31 @@ def decode(
         against = condition if negative is None else negative
         dropped = np.zeros(len(both), bool)
         dropped[len(items) :] = negative is None
-        hidden = predictor.hidden(
-            grid[both], undecided[both], np.concatenate([condition[items], against[guided]]), dropped
-        )
-        head = _GuidedHead(predictor, hidden, scales, settings, [rngs[item] for item in items])
-
         # One entry a position from here on: `owner` indexes `items`, `where` the cells of the grid. np.nonzero sorts
         # them by owner, which is what lets every generator be asked for its own share.
         owner, where = np.nonzero(masked[items])
         if ranks is not None:  # the order is known beforehand: look only at what will be kept
             best = sampling.best(-ranks[items[owner], where], owner, keep)
             owner, where = owner[best], where[best]
+        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        cells = np.zeros((len(items), place.max() + 1), np.int64)
+        cells[owner, place] = where
+        hidden = predictor.hidden(
+            grid[both], undecided[both], np.concatenate([condition[items], against[guided]]), dropped,
+            np.concatenate([cells, cells[scales != 0]]),
+        )  # fmt: skip
+        head = _GuidedHead(predictor, hidden, scales, settings, [rngs[item] for item in items])
         drawn = np.zeros((len(owner), levels), np.int64)
-        drawn[:, 0], confidence = head.draw(owner, where, drawn, 0)
+        drawn[:, 0], confidence = head.draw(owner, place, drawn, 0)
         if ranks is None:
             noise = [
                 noise_ramp(step, len(plans[item]), settings.gumbel) * rngs[item].gumbel(size=masked[item].sum())
                 for item in items
             ]
             best = sampling.best(confidence + np.concatenate(noise), owner, keep)
-            owner, where, drawn = owner[best], where[best], drawn[best]
+            owner, where, place, drawn = owner[best], where[best], place[best], drawn[best]
         for level in range(1, levels):
-            drawn[:, level], _ = head.draw(owner, where, drawn, level)
+            drawn[:, level], _ = head.draw(owner, place, drawn, level)
         codes[items[owner], where] = drawn
         masked[items[owner], where] = False
         if progress:
@@ -157,24 +170,23 @@ class _GuidedHead:
         self.settings, self.rngs = settings, rngs
         self.second = len(scales) - 1 + np.cumsum(scales != 0)  # where in `hidden` an item's second row is
 
-    def draw(self, owner: np.ndarray, where: np.ndarray, known: np.ndarray, level: int):
-        """Codes int64 [M] of `level` at the cells `where` [M] of the items `owner` [M], and their log-probabilities."""
-        logits = self._logits(owner, where, known, level)
+    def draw(self, owner: np.ndarray, place: np.ndarray, known: np.ndarray, level: int):
+        """Codes int64 [M] of `level` for the items `owner` [M], at what has the `place` [M] among an item's hidden
+        states; and on the first level their log-probabilities, else None."""
+        logits = self._logits(owner, place, known, level)
         shares = np.bincount(owner, minlength=len(self.rngs))
         noise = [sampling.draw_noise(rng, share, logits.shape[1]) for rng, share in zip(self.rngs, shares, strict=True)]
+        noise = np.concatenate(noise) if len(noise) > 1 else noise[0]
         temperature = self.settings.temperature * (self.settings.detail if level else 1.0)
-        return sampling.sample(logits, np.concatenate(noise), temperature, self.settings.top_p)
+        return sampling.sample(logits, noise, temperature, self.settings.top_p, confidence=level == 0)
 
-    def _logits(self, owner, where, known, level):
-        guided = np.flatnonzero(self.scales[owner])
-        hidden = np.concatenate([self.hidden[owner, where], self.hidden[self.second[owner[guided]], where[guided]]])
-        both = self.predictor.logits(hidden, np.concatenate([known, known[guided]]), level)
-        logits, against = both[: len(owner)], both[len(owner) :]
-        if not len(guided):
-            return logits
-        logits = logits.copy()  # the predictor may own the array
-        logits[guided] += self.scales[owner[guided], None] * (logits[guided] - against)
-        return logits
+    def _logits(self, owner, place, known, level):
+        scale = self.scales[owner]
+        guided = np.flatnonzero(scale)
+        hidden = np.concatenate([self.hidden[owner, place], self.hidden[self.second[owner[guided]], place[guided]]])
+        against = np.arange(len(owner))
+        against[guided] = len(owner) + np.arange(len(guided))
+        return self.predictor.logits(hidden, np.concatenate([known, known[guided]]), level, against, scale)
 
 
 def _ranks(order: str, rows: int, columns: int, rngs: Sequence[np.random.Generator]) -> np.ndarray | None:

@@ -8,18 +8,17 @@ ORDERS = ("confidence", "halton", "random", "raster")
 
 
 def draw_noise(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
-    """Standard Gumbel noise float32 [rows, size], one row for each code to be drawn."""
-    noise = rng.standard_exponential((rows, size), dtype=np.float32)
-    # Exactly 0 can be drawn; the negative logarithm of it would win over every logit.
-    np.maximum(noise, np.finfo(np.float32).tiny, out=noise)
-    np.log(noise, out=noise)
-    return np.negative(noise, out=noise)
+    """Standard exponential noise, negated: float32 [rows, size], one row for each code to be drawn."""
+    noise = rng.random((rows, size), dtype=np.float32)
+    with np.errstate(divide="ignore"):  # 0 can be drawn; the infinity it becomes wins over nothing
+        return np.log(noise, out=noise)
 
 
 def sample(
-    logits: np.ndarray, noise: np.ndarray, temperature: float = 1.0, top_p: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """One categorical draw a row by the Gumbel-max method.
+    logits: np.ndarray, noise: np.ndarray, temperature: float = 1.0, top_p: float = 1.0, confidence: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """One categorical draw a row by the Gumbel-max method, as a race: the code with the least of exponential noise over
+    probability, which is that with the most of logit and Gumbel noise, without the logarithms.
 
     Logits of another batch shape or thread count differ in their last bits. A draw by Gumbel-max flips only when the
     best two candidates are that close; by inverse CDF every boundary between codes is a place to flip, some 10 to 30
@@ -27,19 +26,25 @@ def sample(
 
     Args:
         logits: float32 [M, codes].
-        noise: Gumbel noise of the same shape, from `draw_noise`.
+        noise: of the same shape, from `draw_noise`.
         temperature: divides the logits; above 0.
         top_p: keep the most probable codes that together reach this probability; 1 keeps all.
+        confidence: whether the log-probabilities are wanted.
 
     Returns:
         codes int64 [M] and their log-probabilities float32 [M] under `logits` themselves: as in MaskGIT, temperature
         and top-p change what is drawn but not how sure the model was of it.
     """
-    scaled = logits / np.float32(temperature)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    scaled = shifted if temperature == 1 else shifted / np.float32(temperature)
     if top_p < 1:
         scaled = keep_top_p(scaled, top_p)
-    codes = np.argmax(scaled + noise, axis=-1)
-    return codes, np.take_along_axis(log_softmax(logits), codes[:, None], axis=-1)[:, 0]
+    weights = np.exp(scaled)
+    total = (weights if scaled is shifted else np.exp(shifted)).sum(axis=-1) if confidence else None
+    codes = np.argmin(np.divide(weights, noise, out=weights), axis=-1)  # the noise is negative
+    if not confidence:
+        return codes, None
+    return codes, np.take_along_axis(shifted, codes[:, None], axis=-1)[:, 0] - np.log(total)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

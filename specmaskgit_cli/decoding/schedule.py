@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-SCHEDULES = ("cosine", "linear")
+SCHEDULES = ("cosine", "ancestral")
 
 
-def counts(masked: int, steps: int, schedule: str = "cosine") -> np.ndarray:
+def counts(
+    masked: int, steps: int, schedule: str = "cosine", rng: np.random.Generator | None = None
+) -> np.ndarray:  # fmt: skip
     """Number of tokens to keep at each step: few at first, by the cosine schedule of MaskGIT (arXiv 2202.04200, section
-    3.3), or as many at every step, which is the expectation of absorbing-state diffusion (D3PM, arXiv 2107.03006).
+    3.3), or by chance: "ancestral" is the reverse process of absorbing-state diffusion (D3PM, arXiv 2107.03006).
 
     The schedule spans the masked tokens only, so a small edit and a whole clip are decoded with the same care.
-    Fewer tokens than steps leave fewer steps: one token each.
+    By the cosine schedule, fewer tokens than steps leave fewer steps: one token each.
 
     Args:
         masked: tokens to decode in all, 0 or more.
         steps: steps asked for, 1 or more.
-        schedule: "cosine" or "linear".
+        schedule: "cosine" or "ancestral".
+        rng: decides the numbers of "ancestral".
 
     Returns:
-        int64 [min(masked, steps)], each at least 1, never falling, summing to `masked`.
+        int64 [min(masked, steps)], each at least 1, never falling, summing to `masked`; "ancestral": int64 [steps],
+        each 0 or more, summing to `masked`.
     """
+    if schedule == "ancestral":
+        # Each masked token is unmasked with the probability 1 / (steps left): its step is uniform over all.
+        return rng.multinomial(masked, np.full(steps, 1 / steps))
     steps = min(steps, masked)
     done = np.arange(1, steps + 1)
-    if schedule == "linear":
-        remaining = masked * (steps - done) // max(steps, 1)
-    else:
-        remaining = np.floor(masked * np.cos(np.pi / 2 * done / max(steps, 1))).astype(np.int64)
+    remaining = np.floor(masked * np.cos(np.pi / 2 * done / max(steps, 1))).astype(np.int64)
     previous = masked
     for index in range(steps):
         # At least one token now, and at least one left for every later step.

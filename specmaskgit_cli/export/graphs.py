@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -26,6 +28,7 @@ from ..models.vocoder import Vocoder
 
 OPSET = 18
 EXTERNAL = "safetensors"  # the location that marks an initialiser as supplied from outside
+GRID_INPUTS = ("tokens", "mask", "condition", "dropped")
 INLINE_LIMIT = 100_000  # bytes of constants a graph may hold itself
 
 
@@ -56,15 +59,20 @@ def export_tokenizer(model: Tokenizer, config: CheckpointConfig, folder: Path) -
     )  # fmt: skip
 
 
-def export_generator(model: Generator, config: CheckpointConfig, folder: Path) -> None:
-    """Write generator.onnx (tokens to hidden states), features.onnx (to those of all layers) and head.onnx (hidden
-    states to logits of a level)."""
+def export_generator(model: Generator, config: CheckpointConfig, folder: Path, features: bool = True) -> None:
+    """Write generator.onnx (tokens to hidden states of some cells), head.onnx (hidden states to guided logits of a
+    level) and, if asked for, features.onnx (tokens to hidden states of all cells and layers)."""
     levels, width = config.tokenizer.levels, config.generator.width
-    _export_grid(Method(model, "hidden"), "hidden", config, folder / "generator.onnx")
-    export_features(model, config, folder)
+    cells = torch.tensor([[0, 2, 5, 7], [1, 2, 3, 4]])
+    _export_grid(Method(model, "hidden"), "hidden", config, folder / "generator.onnx", cells)
+    if features:
+        export_features(model, config, folder)
+    codes = torch.zeros(5, levels, dtype=torch.long)
     _export(
-        Method(model, "logits"), (torch.zeros(3, width), torch.zeros(3, levels, dtype=torch.long), torch.tensor(0)),
-        ["hidden", "codes", "level"], "logits", ({0: "cells"}, {0: "cells"}, None), folder / "head.onnx",
+        Method(model, "guided_logits"),
+        (torch.zeros(5, width), codes, torch.tensor(0), torch.tensor([2, 3, 4]), torch.ones(3)),
+        ["hidden", "codes", "level", "against", "scale"], "logits",
+        ({0: "cells"}, {0: "cells"}, None, {0: "drawn"}, {0: "drawn"}), folder / "head.onnx",
     )  # fmt: skip
 
 
@@ -73,16 +81,16 @@ def export_features(model: Generator, config: CheckpointConfig, folder: Path) ->
     _export_grid(Method(model, "features"), "features", config, folder / "features.onnx")
 
 
-def _export_grid(method: Method, output: str, config: CheckpointConfig, path: Path) -> None:
-    """A method of the generator on a token grid of any batch and number of columns."""
+def _export_grid(method: Method, output: str, config: CheckpointConfig, path: Path, cells: Tensor | None = None):
+    """A method of the generator on a token grid of any batch and number of columns, and where given on its cells."""
     grid = torch.zeros(2, config.rows, 3, config.tokenizer.levels, dtype=torch.long)
-    condition = torch.zeros(2, config.generator.condition_dim)
+    condition = torch.zeros(2, config.generator.condition_size)
     columns = torch.export.Dim("columns", min=2, max=config.generator.max_columns)
-    _export(
-        method, (grid, grid[..., 0] == 0, condition, torch.tensor([True, False])),
-        ["tokens", "mask", "condition", "dropped"], output,
-        ({0: "batch", 2: columns}, {0: "batch", 2: columns}, {0: "batch"}, {0: "batch"}), path,
-    )  # fmt: skip
+    arguments, names = [grid, grid[..., 0] == 0, condition, torch.tensor([True, False])], list(GRID_INPUTS)
+    shapes = [{0: "batch", 2: columns}, {0: "batch", 2: columns}, {0: "batch"}, {0: "batch"}]
+    if cells is not None:
+        arguments, names, shapes = [*arguments, cells], [*names, "cells"], [*shapes, {0: "batch", 1: "cells"}]
+    _export(method, tuple(arguments), names, output, tuple(shapes), path)
 
 
 def export_audio_encoder(model: AudioTower, config: CheckpointConfig, folder: Path) -> None:
@@ -91,6 +99,15 @@ def export_audio_encoder(model: AudioTower, config: CheckpointConfig, folder: Pa
     frames = torch.export.Dim("frames", min=16, max=1 << 20)
     shapes = ({0: "batch", 2: frames},)
     _export(Method(model, "forward"), (mel,), ["mel"], "embedding", shapes, folder / "audio_encoder.onnx")
+
+
+def export_clap_audio(model: nn.Module, config: CheckpointConfig, folder: Path) -> None:
+    """Write audio_encoder.onnx of a CLAP, from spectrograms [B, 1, frames, n_mels] of its own front end."""
+    features = torch.zeros(2, 1, config.embedder.frames, config.embedder.n_mels)
+    _export(
+        Method(model, "forward"), (features,), ["features"], "embedding", ({0: "batch"},),
+        folder / "audio_encoder.onnx",
+    )  # fmt: skip
 
 
 def export_vocoder(model: Vocoder, config: CheckpointConfig, folder: Path) -> None:
@@ -115,11 +132,24 @@ def save_half(model: nn.Module, path: Path, skip: set[str] = frozenset()) -> Non
     path.chmod(0o644)
 
 
-def _export(module: Method, arguments, inputs: list[str], output: str, shapes, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save_exact(model: nn.Module, path: Path) -> None:
+    """Write a model's state as safetensors of its own precision."""
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    path.chmod(0o644)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's remarks about itself."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's remarks about itself
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _export(module: Method, arguments, inputs: list[str], output: str, shapes, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with quiet():
         # Method.forward takes *arguments, so their shapes come as one nested tuple.
         program = torch.onnx.export(
             module.eval(), arguments, input_names=inputs, output_names=[output], dynamic_shapes=(shapes,),

@@ -22,7 +22,7 @@ METHODS = {
     "tokenizer_decoder": "decode",
     "generator": "hidden",
     "head": "logits",
-    "audio_encoder": "embed_audio",
+    "audio_encoder": "tower",
     "vocoder": "vocode",
 }
 TEXTS = ("dog barking", "rain on a tin roof, and thunder far away")
@@ -51,7 +51,7 @@ def compare(reference: Runtime, graph: str, path: Path, tokenizer: Path) -> floa
     options.intra_op_num_threads, options.log_severity_level = reference.threads, 3
     errors = []
     for inputs in probes(graph, reference.config):
-        expected = getattr(reference, METHODS[graph])(**inputs)
+        expected = getattr(reference, "clap" if "features" in inputs else METHODS[graph])(**inputs)
         try:
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             found = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})[0]
@@ -70,19 +70,26 @@ def probes(graph: str, config: CheckpointConfig) -> list[dict]:
 def _inputs(graph: str, config: CheckpointConfig, rng: np.random.Generator, batch: int, columns: int) -> dict:
     levels, size = config.tokenizer.levels, config.tokenizer.codebook_size
     frames = columns * config.tokenizer.patch
+    if graph == "audio_encoder" and config.embedder.kind == "clap":
+        shape = batch, 1, config.embedder.frames, config.embedder.n_mels
+        return {"features": rng.normal(-40, 20, shape).astype(np.float32)}
     tokens = rng.integers(0, size, (batch, config.rows, columns, levels))
     mel = rng.normal(-5, 2, (batch, config.mel.n_mels, frames)).astype(np.float32)
     if graph == "tokenizer_decoder":
         return {"tokens": tokens, "noise": rng.standard_normal(mel.shape, dtype=np.float32)}
     if graph == "generator":
-        condition = rng.standard_normal((batch, config.generator.condition_dim), dtype=np.float32)
+        condition = rng.standard_normal((batch, config.generator.condition_size), dtype=np.float32)
         condition /= np.linalg.norm(condition, axis=1, keepdims=True)
         mask = rng.random(tokens.shape[:3]) < 0.5
-        return {"tokens": tokens, "mask": mask, "condition": condition, "dropped": np.arange(batch) % 2 == 1}
+        cells = np.stack([rng.permutation(mask[0].size)[: 2 * columns] for _ in range(batch)])
+        dropped = np.arange(batch) % 2 == 1
+        return {"tokens": tokens, "mask": mask, "condition": condition, "dropped": dropped, "cells": cells}
     if graph == "head":
-        cells = batch * columns
+        cells, drawn = batch * columns, columns
         hidden = rng.standard_normal((cells, config.generator.width), dtype=np.float32)
-        return {"hidden": hidden, "codes": tokens.reshape(-1, levels)[:cells], "level": levels - 1 if batch == 1 else 0}
+        against, scale = np.arange(cells - drawn, cells), np.linspace(0, 4, drawn, dtype=np.float32)
+        level, codes = levels - 1 if batch == 1 else 0, tokens.reshape(-1, levels)[:cells]
+        return {"hidden": hidden, "codes": codes, "level": level, "against": against, "scale": scale}
     return {"mel": mel}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +15,20 @@ import numpy as np
 
 from .. import __version__
 from ..audio.mel import mel_filterbank
-from ..checkpoint.layout import Checkpoint
+from ..checkpoint.card import known_embeddings, known_sounds
+from ..checkpoint.layout import Checkpoint, read_sums, write_sums
 from ..config import to_dict
 from ..decoding import DecodeSettings
 from ..errors import SmgError
 from ..runtime import open_runtime
 from ..runtime.base import WEIGHTS, Runtime
+from ..style import StyleBank
 
 # Not "features": it would hold the generator's weights a second time.
 GRAPHS = (
     "text_encoder", "tokenizer_encoder", "tokenizer_decoder", "generator", "head", "audio_encoder", "vocoder"
 )  # fmt: skip
-TOKENIZER, FILTERS = "text_tokenizer.json", "mel_filters.npy"
+TOKENIZER, FILTERS, STYLES = "text_tokenizer.json", "mel_filters.npy", "styles.npz"
 # Copied as they are: the credits have to travel with the weights.
 ALONG = {"text/tokenizer.json": TOKENIZER} | {name: name for name in ("config.json", "README.md", "CREDITS.md")}
 
@@ -37,11 +41,13 @@ class ExportOptions:
         directory: to write; it must not exist yet, or be empty.
         int8: quantise the generator's matrices.
         fp16: store matrices and kernels in float16; computing stays float32.
+        fused: keep the operators that only ONNX Runtime has, and is faster with.
     """
 
     directory: Path
     int8: bool = False
     fp16: bool = False
+    fused: bool = False
 
     def precision(self, graph: str) -> str:
         """Of the graph's matrices: "float32", "float16" or "int8"."""
@@ -80,28 +86,54 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
         SmgError: the package onnx is missing, the directory has something in it, the checkpoint has no graphs or is
             damaged, or a graph differs by more than its tolerance. Nothing is left behind.
     """
+    graphs = [graph for graph in GRAPHS if f"onnx/{graph}.onnx" in checkpoint]
+    if not graphs:
+        raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
+    with _building(Path(options.directory)) as scratch:
+        reference = _reference(checkpoint)
+        for source, name in ALONG.items():
+            if source in checkpoint:
+                shutil.copyfile(checkpoint.path(source), scratch / name)
+        np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
+        bank = StyleBank.read(checkpoint, len(known_sounds(checkpoint)))
+        if len(bank.styles):
+            np.savez(scratch / STYLES, **vars(bank), embeddings=known_embeddings(checkpoint))
+        return reference.backend, [_export(reference, graph, options, scratch) for graph in graphs]
+
+
+def export_checkpoint(checkpoint: Checkpoint, directory: Path) -> tuple[str, list[ExportedGraph]]:
+    """Write a copy of a checkpoint whose generator's graph is in 8 bits, and faster; its weights stay as they are, for
+    the torch backend. Returns and raises as `export_standalone`."""
+    if "onnx/generator.onnx" not in checkpoint:
+        raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
+    with _building(directory) as scratch:
+        for name in read_sums(checkpoint.directory):
+            (scratch / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(checkpoint.path(name), scratch / name)
+        reference = _reference(checkpoint)
+        options = ExportOptions(scratch / "onnx", int8=True, fused=True)
+        written = _export(reference, "generator", options, options.directory)
+        (scratch / "onnx/generator.json").write_text("[]\n", encoding="utf-8")  # it has its weights inside
+        write_sums(scratch)
+        return reference.backend, [written]
+
+
+@contextlib.contextmanager
+def _building(target: Path) -> Iterator[Path]:
+    """A directory to fill; it becomes `target` if the block ends well, else nothing stays. Raises SmgError."""
     try:
         import onnx  # noqa: F401
     except ImportError:
         raise SmgError("exporting needs the package onnx: pip install onnx, or 'specmaskgit-cli[torch]'") from None
-    target = Path(options.directory)
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise SmgError(f"{target} is there already; name a new directory")
-    graphs = [graph for graph in GRAPHS if f"onnx/{graph}.onnx" in checkpoint]
-    if not graphs:
-        raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
-    reference = _reference(checkpoint)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise SmgError(f"{target} cannot be written: {error.strerror}") from None
     try:
-        for source, name in ALONG.items():
-            if source in checkpoint:
-                shutil.copyfile(checkpoint.path(source), scratch / name)
-        np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
-        written = [_export(reference, graph, options, scratch) for graph in graphs]
+        yield scratch
         scratch.chmod(0o755)
         if target.is_dir():
             target.rmdir()
@@ -110,7 +142,6 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
         raise SmgError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return reference.backend, written
 
 
 def metadata(checkpoint: Checkpoint, graph: str, precision: str) -> dict[str, str]:
@@ -143,10 +174,13 @@ def _export(reference: Runtime, graph: str, options: ExportOptions, folder: Path
     import onnx
 
     from . import inline, parity
+    from .standard import standard
 
     checkpoint, precision = reference.checkpoint, options.precision(graph)
     model = onnx.load(checkpoint.path(f"onnx/{graph}.onnx"), load_external_data=False)
-    inline.plain_casts(model)
+    if graph == "generator" and "cells" not in {value.name for value in model.graph.input}:
+        raise SmgError(f"{checkpoint.directory}: its graphs are of an earlier version; pack or pull it again")
+    model = inline.plain_casts(model if options.fused else standard(model))
     inline.supply(model, reference.weights(graph) if graph in WEIGHTS else {}, graph)
     if precision == "int8":
         model = inline.quantise(model)

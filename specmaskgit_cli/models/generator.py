@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import GeneratorConfig, TokenizerConfig
-from .layers import gelu
+from ..style import STATISTICS
+from .layers import fused, gelu, pick
 
 
 class Attention(nn.Module):
@@ -27,13 +28,33 @@ class Attention(nn.Module):
         self.query_scale = nn.Parameter(torch.ones(config.width // config.heads))
         self.key_scale = nn.Parameter(torch.ones(config.width // config.heads))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cells: Tensor | None = None) -> Tensor:
+        """States [B, n, width] to what attention adds to them, or [B, m, width] of the `cells` int64 [B, m] alone."""
+        if torch.compiler.is_exporting():
+            return self._fused(x, cos, sin, cells)
         b, n, width = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(rms_norm(q) * self.query_scale, cos, sin)
         k = rotate(rms_norm(k) * self.key_scale, cos, sin)
-        y = F.scaled_dot_product_attention(q, k, v)
-        return self.out(y.transpose(1, 2).reshape(b, n, width))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width)
+        return self.out(y if cells is None else pick(y, cells))
+
+    def _fused(self, x: Tensor, cos: Tensor, sin: Tensor, cells: Tensor | None) -> Tensor:
+        """The same for an exported graph: in the operators and the layouts that take ONNX Runtime the least time."""
+        query, key, value = self.qkv.weight.unflatten(0, (3, -1)).unbind()
+        query_bias, key_bias, value_bias = self.qkv.bias.unflatten(0, (3, -1)).unbind()
+        places = torch.arange(x.shape[1])[None].expand(x.shape[:2])
+        asking, asked = (x, places) if cells is None else (pick(x, cells), cells)
+        q = self._placed(F.linear(asking, query, query_bias), self.query_scale, asked, cos, sin)
+        k = self._placed(F.linear(x, key, key_bias), self.key_scale, places, cos, sin)
+        v = F.linear(x, value)
+        y = fused("MultiHeadAttention", (q, k, v), q.shape, num_heads=self.heads)
+        # Attention only averages over values: their bias comes out as it went in, and joins that of the next product.
+        return F.linear(y, self.out.weight, self.out.bias + self.out.weight @ value_bias)
+
+    def _placed(self, x: Tensor, scale: Tensor, places: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = (rms_norm(x.unflatten(-1, (self.heads, -1))) * scale).flatten(-2)
+        return fused("RotaryEmbedding", (x, places, cos, sin), x.shape, num_heads=self.heads)
 
 
 class Block(nn.Module):
@@ -51,13 +72,15 @@ class Block(nn.Module):
             nn.init.zeros_(self.modulate.weight)
             nn.init.zeros_(self.modulate.bias)
 
-    def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor, cells: Tensor | None = None) -> Tensor:
+        """States [B, n, width] to states, or to those [B, m, width] of the `cells` int64 [B, m] alone."""
         y, z = self.norm_1, self.norm_2
+        kept = x if cells is None else pick(x, cells)
         if self.modulate is None:
-            x = x + self.dropout(self.attention(y(x), cos, sin))
+            x = kept + self.dropout(self.attention(y(x), cos, sin, cells))
             return x + self.dropout(self.down(gelu(self.up(z(x)))))
-        scale_1, shift_1, scale_2, shift_2 = self.modulate(condition)[:, None].chunk(4, -1)
-        x = x + self.dropout(self.attention(y(x) * (1 + scale_1) + shift_1, cos, sin))
+        scale_1, shift_1, scale_2, shift_2 = self.modulate(condition).unflatten(-1, (4, 1, -1)).unbind(1)
+        x = kept + self.dropout(self.attention(y(x) * (1 + scale_1) + shift_1, cos, sin, cells))
         hidden = self.up(z(x) * (1 + scale_2) + shift_2)
         return x + self.dropout(self.down(gelu(hidden)))
 
@@ -75,12 +98,17 @@ class Generator(nn.Module):
         self.config, self.levels = config, levels
         self.register_buffer("codebooks", torch.randn(levels, size, dim))
         # The condition's dimensions are standardised: raw sentence embeddings differ little between sounds.
-        self.register_buffer("condition_mean", torch.zeros(config.condition_dim))
-        self.register_buffer("condition_scale", torch.ones(config.condition_dim))
+        self.register_buffer("condition_mean", torch.zeros(config.condition_size))
+        self.register_buffer("condition_scale", torch.ones(config.condition_size))
+        if config.style_dims:  # how styles are told from sounds, see `style.Projection`
+            statistics = STATISTICS * rows * tokenizer.patch
+            self.register_buffer("style_mean", torch.zeros(statistics))
+            self.register_buffer("style_scale", torch.ones(statistics))
+            self.register_buffer("style_basis", torch.zeros(config.style_dims, statistics))
         self.token_in = nn.Linear(dim, width)
         self.row = nn.Parameter(torch.randn(rows, 1, width) * 0.02)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # known, masked
-        self.condition_in = nn.Sequential(nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.condition_in = nn.Sequential(nn.Linear(config.condition_size, width), nn.SiLU(), nn.Linear(width, width))
         self.no_condition = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
@@ -88,26 +116,32 @@ class Generator(nn.Module):
         angles = torch.arange(config.max_columns)[:, None] * rotary_frequencies(width // config.heads)
         self.register_buffer("rope", torch.stack([angles.cos(), angles.sin()]), persistent=False)
 
-    def hidden(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor, cells: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states.
 
         Args:
             tokens: int64 [B, rows, columns, levels]; whatever they are where mask is True is not looked at.
             mask: bool [B, rows, columns], True where the token is to be generated.
-            condition: float32 [B, condition_dim], unit length.
+            condition: float32 [B, condition_size], an embedding of unit length and what `style.joined` adds to it.
             dropped: bool [B], True for an unconditional pass.
+            cells: int64 [B, M], which of the rows * columns cells are wanted, in any order; None: all.
 
         Returns:
-            float32 [B, rows * columns, width].
+            float32 [B, rows * columns, width], or [B, M, width].
         """
-        return self.norm(self.states(tokens, mask, condition, dropped)[-1])
+        return self.norm(self.states(tokens, mask, condition, dropped, cells)[-1])
 
     def features(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> Tensor:
         """What `states` gives, as one tensor [B, layers + 1, rows * columns, width]; arguments as of `hidden`."""
         return torch.stack(self.states(tokens, mask, condition, dropped), 1)
 
-    def states(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor) -> list[Tensor]:
-        """Hidden states [B, rows * columns, width] before the first block and after each; arguments as of `hidden`."""
+    def states(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor, cells=None) -> list[Tensor]:
+        """Hidden states [B, rows * columns, width] before the first block and after each; arguments as of `hidden`.
+
+        With `cells`, the last are of those alone: the last block then looks from them at all.
+        """
         columns = tokens.shape[2]
         condition = self.condition_in((condition - self.condition_mean) / self.condition_scale)
         condition = torch.where(dropped[:, None], self.no_condition, condition)
@@ -116,8 +150,9 @@ class Generator(nn.Module):
         states = [(torch.where(mask[..., None], masked, known) + self.row).flatten(1, 2)]
         cos, sin = (t[:columns].repeat(tokens.shape[1], 1) for t in self.rope)
         condition = F.silu(condition)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             states.append(block(states[-1], condition, cos, sin))
+        states.append(self.blocks[-1](states[-1], condition, cos, sin, cells))
         return states
 
     def lookup(self, codes: Tensor) -> Tensor:
@@ -125,21 +160,45 @@ class Generator(nn.Module):
         return sum(F.embedding(codes[..., k], self.codebooks[k]) for k in range(self.levels))
 
     def tables(self) -> Tensor:
-        """What hidden states are multiplied with to give logits, [levels, size, width]: projected codebooks. Constant
-        at inference, where ONNX Runtime folds it."""
+        """What hidden states are multiplied with to give logits, [levels, size, width]: projected codebooks."""
         return self.codebooks @ self.head.code
 
     def logits(self, hidden: Tensor, codes: Tensor, level: Tensor, tables: Tensor | None = None) -> Tensor:
         """Logits [M, size] of one level's code, given the hidden states [M, width] and the codes [M, levels] of which
         the first `level` (int64 scalar) are known. `tables` is what `self.tables()` gives, if it is at hand."""
-        tables = self.tables() if tables is None else tables
-        vectors = torch.stack([F.embedding(codes[:, k], self.codebooks[k]) for k in range(self.levels)], 1)
-        known = torch.arange(self.levels, device=codes.device) < level
-        return self.head(hidden, (vectors * known[None, :, None]).sum(1), tables[level], level)
+        x = self.head(hidden, self.prefix(codes, level), level)
+        table = self.codebooks[level] @ self.head.code[level] if tables is None else tables[level]
+        return (x @ self.head.out[level]) @ table.T + self.head.bias[level]
+
+    def guided_logits(self, hidden: Tensor, codes: Tensor, level: Tensor, against: Tensor, scale: Tensor) -> Tensor:
+        """Logits [M, size] of the first M rows, guided: l + scale * (l - those of the row `against`).
+
+        Logits are linear in what the head makes of its inputs, so guidance comes before the largest product, with
+        half of the rows.
+
+        Args:
+            hidden, codes, level: as of `logits`, [K, width] and [K, levels], with K at least M.
+            against: int64 [M], a row of `hidden` for each of the first M.
+            scale: float32 [M], 0 for no guidance.
+        """
+        x = self.head(hidden, self.prefix(codes, level), level)
+        own = x.index_select(0, torch.arange(scale.shape[0], device=x.device))
+        x = own + scale[:, None] * (own - x.index_select(0, against))
+        if torch.compiler.is_exporting():  # all levels at once are constant: ONNX Runtime folds them when it loads them
+            return x @ (self.head.out @ self.tables().mT)[level] + self.head.bias[level]
+        return x @ self.head.out[level] @ (self.codebooks[level] @ self.head.code[level]).T + self.head.bias[level]
+
+    def prefix(self, codes: Tensor, level: Tensor) -> Tensor:
+        """Of codes [M, levels] the sum [M, dim] of the vectors of the first `level`."""
+        levels, size, _ = self.codebooks.shape
+        vectors = F.embedding(codes + size * torch.arange(levels, device=codes.device), self.codebooks.flatten(0, 1))
+        known = torch.arange(levels, device=codes.device) < level
+        return (vectors * known[:, None]).sum(1)
 
 
 class Head(nn.Module):
-    """Logits of one residual level from the hidden state and the vector coded so far; weights of all levels stacked."""
+    """From the hidden state and the vector coded so far to what gives a residual level's logits, in `Generator.logits`;
+    weights of all levels stacked."""
 
     def __init__(self, width: int, levels: int, size: int, dim: int):
         super().__init__()
@@ -150,14 +209,14 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(levels, size))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, hidden: Tensor, prefix: Tensor, table: Tensor, level: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, prefix: Tensor, level: Tensor) -> Tensor:
+        """[M, width] and [M, dim] to [M, width]."""
         x = hidden + prefix @ self.prefix[level]
-        x = hidden + gelu(self.norm(x) @ self.up[level])
-        return (x @ self.out[level]) @ table.T + self.bias[level]
+        return hidden + gelu(self.norm(x) @ self.up[level])
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)
+    return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)  # so written, ONNX Runtime makes it one operator
 
 
 def rotary_frequencies(size: int) -> Tensor:

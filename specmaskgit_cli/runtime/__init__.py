@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checkpoint.layout import Checkpoint
+from ..config import differing
 from ..errors import SmgError, UsageError
 from .base import Runtime
 
@@ -34,9 +35,9 @@ def open_runtime(
         raise UsageError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; use 1 or more")
-    if vocoder and vocoder.config.mel != checkpoint.config.mel:
+    if vocoder and (other := differing(vocoder.config.mel, checkpoint.config.mel)):
         raise SmgError(
-            f"the vocoder of {vocoder.directory} was made for other mels than {checkpoint.config.name!r} has"
+            f"the vocoder of {vocoder.directory} was made for other mels than {checkpoint.config.name!r} has: {other}"
         )
     threads = threads or allowed_threads()
     if backend == "auto":

@@ -69,9 +69,31 @@ class Runtime(ABC):
                 self._tensors[file]["codebooks"] = tokenizer["quantizer.codebooks"]
         return self._tensors[file]
 
-    @abstractmethod
     def embed_audio(self, mel: np.ndarray) -> np.ndarray:
         """Mel to conditions, float32 [B, D], unit length."""
+        if self.config.embedder.kind != "clap":
+            return self.tower(mel)
+        from ..audio.clap import clap_spectrogram_of_mel
+
+        return self._clap([clap_spectrogram_of_mel(item, self.config.mel, self.config.embedder) for item in mel])
+
+    def embed_sound(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        """A mono sound float32 [n] to a condition [1, D], by a CLAP, which hears more of it than its mel tells."""
+        from ..audio.clap import clap_spectrogram
+
+        return self._clap([clap_spectrogram(samples, rate, self.config.embedder)])
+
+    def _clap(self, spectrograms: list[np.ndarray]) -> np.ndarray:
+        """One by one: a spectrogram of 10 s fills the caches of a CPU."""
+        return np.concatenate([self.clap(spectrogram[None]) for spectrogram in spectrograms])
+
+    @abstractmethod
+    def tower(self, mel: np.ndarray) -> np.ndarray:
+        """`embed_audio` by the audio tower."""
+
+    @abstractmethod
+    def clap(self, features: np.ndarray) -> np.ndarray:
+        """Spectrograms [B, 1, frames, n_mels] of a CLAP's own front end to conditions."""
 
     @abstractmethod
     def encode(self, mel: np.ndarray) -> np.ndarray:
@@ -82,8 +104,10 @@ class Runtime(ABC):
         """Tokens and standardised noise [B, n_mels, frames] to mel."""
 
     @abstractmethod
-    def hidden(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
-        """The generator's last hidden states, float32 [B, rows * columns, width]."""
+    def hidden(
+        self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray, cells: np.ndarray
+    ) -> np.ndarray:
+        """The generator's last hidden states at the `cells` int64 [B, M] of each grid: float32 [B, M, width]."""
 
     @abstractmethod
     def features(self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray) -> np.ndarray:
@@ -94,8 +118,10 @@ class Runtime(ABC):
         """
 
     @abstractmethod
-    def logits(self, hidden: np.ndarray, codes: np.ndarray, level: int) -> np.ndarray:
-        """Logits [M, codebook_size] of a level, from hidden states [M, width] and codes [M, levels] known below it."""
+    def logits(
+        self, hidden: np.ndarray, codes: np.ndarray, level: int, against: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        """Guided logits of a level, as `decoding.Predictor` has it."""
 
     @abstractmethod
     def vocode(self, mel: np.ndarray) -> np.ndarray:

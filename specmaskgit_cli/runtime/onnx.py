@@ -20,13 +20,13 @@ class OnnxRuntime(Runtime):
     def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None):
         super().__init__(checkpoint, threads, vocoder)
         self._sessions: dict[str, object] = {}
+        self._inputs: dict[str, set[str]] = {}
 
     def _run(self, graph: str, *shape: int, **inputs: np.ndarray) -> np.ndarray:
         """The output of a graph, which has to be of a shape and finite: files that were checked can still be wrong."""
-        if graph not in self._sessions:
-            self._sessions[graph] = self._open(graph)
+        session = self._session(graph)
         try:
-            made = self._sessions[graph].run(None, inputs)[0]
+            made = session.run(None, inputs)[0]
         except Exception as error:  # as in _open
             if "alloc" in str(error):
                 raise MemoryError from None
@@ -36,6 +36,18 @@ class OnnxRuntime(Runtime):
         if not np.isfinite(made).all():
             raise self._misfit(graph, "gives values that are infinite or not a number")
         return made
+
+    def _session(self, graph: str):
+        if graph not in self._sessions:
+            self._sessions[graph] = self._open(graph)
+        return self._sessions[graph]
+
+    def _takes(self, graph: str, name: str) -> bool:
+        """Whether a graph has an input; those that earlier versions packed have fewer."""
+        session = self._session(graph)
+        if graph not in self._inputs:
+            self._inputs[graph] = {item.name for item in session.get_inputs()}
+        return name in self._inputs[graph]
 
     def _misfit(self, graph: str, reason: str) -> SmgError:
         path = self.source(graph).directory / f"onnx/{graph}.onnx"
@@ -65,8 +77,11 @@ class OnnxRuntime(Runtime):
             reason = str(error).splitlines()[0]
             raise SmgError(f"{path}: does not fit the weights beside it ({reason}); pull or pack it again") from None
 
-    def embed_audio(self, mel):
+    def tower(self, mel):
         return self._run("audio_encoder", len(mel), self.config.embedder.dim, mel=mel)
+
+    def clap(self, features):
+        return self._run("audio_encoder", len(features), self.config.embedder.dim, features=features)
 
     def encode(self, mel):
         shape = self.config.rows, mel.shape[2] // self.config.tokenizer.patch, self.config.tokenizer.levels
@@ -75,9 +90,13 @@ class OnnxRuntime(Runtime):
     def decode(self, tokens, noise):
         return self._run("tokenizer_decoder", *noise.shape, tokens=tokens, noise=noise)
 
-    def hidden(self, tokens, mask, condition, dropped):
-        shape = len(tokens), mask[0].size, self.config.generator.width
-        return self._run("generator", *shape, tokens=tokens, mask=mask, condition=condition, dropped=dropped)
+    def hidden(self, tokens, mask, condition, dropped, cells):
+        inputs = {"tokens": tokens, "mask": mask, "condition": condition, "dropped": dropped}
+        width = self.config.generator.width
+        if self._takes("generator", "cells"):
+            return self._run("generator", *cells.shape, width, **inputs, cells=cells)
+        states = self._run("generator", len(tokens), mask[0].size, width, **inputs)
+        return np.take_along_axis(states, cells[..., None], 1)
 
     def features(self, tokens, mask, condition, dropped):
         if "onnx/features.onnx" not in self.checkpoint:
@@ -87,9 +106,14 @@ class OnnxRuntime(Runtime):
         shape = len(tokens), self.config.generator.layers + 1, mask[0].size, self.config.generator.width
         return self._run("features", *shape, tokens=tokens, mask=mask, condition=condition, dropped=dropped)
 
-    def logits(self, hidden, codes, level):
-        shape = len(hidden), self.config.tokenizer.codebook_size
-        return self._run("head", *shape, hidden=hidden, codes=codes, level=np.array(level, np.int64))
+    def logits(self, hidden, codes, level, against, scale):
+        inputs = {"hidden": hidden, "codes": codes, "level": np.array(level, np.int64)}
+        size = self.config.tokenizer.codebook_size
+        if self._takes("head", "against"):
+            return self._run("head", len(scale), size, **inputs, against=against, scale=scale)
+        logits = self._run("head", len(hidden), size, **inputs)
+        own = logits[: len(scale)]
+        return own + scale[:, None] * (own - logits[against])
 
     def vocode(self, mel):
         return self._run("vocoder", len(mel), mel.shape[2] * self.config.mel.hop_length, mel=mel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
@@ -64,8 +66,18 @@ class TorchRuntime(Runtime):
         with self.torch.inference_mode():
             return function(*(self.torch.as_tensor(a, device=self.device) for a in arrays)).cpu().numpy()
 
-    def embed_audio(self, mel):
+    def tower(self, mel):
         return self._call(self.model("audio_encoder"), mel)
+
+    def clap(self, features):
+        return self._on_onnx.clap(features)
+
+    @functools.cached_property
+    def _on_onnx(self):
+        """A CLAP is kept as a graph alone, as the text encoder is."""
+        from .onnx import OnnxRuntime
+
+        return OnnxRuntime(self.checkpoint, self.threads)
 
     def encode(self, mel):
         return self._call(self.model("tokenizer_encoder").encode, mel)
@@ -73,14 +85,15 @@ class TorchRuntime(Runtime):
     def decode(self, tokens, noise):
         return self._call(self.model("tokenizer_decoder").decode, tokens, noise)
 
-    def hidden(self, tokens, mask, condition, dropped):
-        return self._call(self.model("generator").hidden, tokens, mask, condition, dropped)
+    def hidden(self, tokens, mask, condition, dropped, cells):
+        return self._call(self.model("generator").hidden, tokens, mask, condition, dropped, cells)
 
     def features(self, tokens, mask, condition, dropped):
         return self._call(self.model("generator").features, tokens, mask, condition, dropped)
 
-    def logits(self, hidden, codes, level):
-        return self._call(self.model("generator").logits, hidden, codes, np.array(level, np.int64))
+    def logits(self, hidden, codes, level, against, scale):
+        level = np.array(level, np.int64)
+        return self._call(self.model("generator").guided_logits, hidden, codes, level, against, scale)
 
     def vocode(self, mel):
         return self._call(self.model("vocoder"), mel)
