@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import sys
+import tarfile
 import types
 import zlib
 
 import numpy as np
 import pytest
 import soundfile
+from json_page import parsed
 from test_decoding import FakePredictor, case, generators
 
 from specmaskgit_cli.audio.image import save_sheet
@@ -23,7 +26,7 @@ from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.evaluation import embedders
 from specmaskgit_cli.evaluation.clips import arrange, choose, read_prompts
 from specmaskgit_cli.evaluation.copying import Nearest, spectrogram_distance, summarise
-from specmaskgit_cli.evaluation.distances import frechet, frechet_gaussians, kernel_distance, mean_pairwise
+from specmaskgit_cli.evaluation.distances import frechet, jackknife, kernel_distance, mean_pairwise, share_error
 from specmaskgit_cli.evaluation.judge import judge
 from specmaskgit_cli.evaluation.recognition import Recogniser, measure
 from specmaskgit_cli.evaluation.tables import Table, markdown, plain
@@ -31,12 +34,20 @@ from specmaskgit_cli.evaluation.tables import Table, markdown, plain
 MEL = MelConfig()
 
 
+def points_of(mean, covariance, count):
+    """[count, D] with exactly these moments."""
+    points = np.random.default_rng(9).normal(size=(count, len(mean)))
+    points -= points.mean(axis=0)
+    whitened = points @ np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False))).T
+    return mean + whitened @ np.linalg.cholesky(covariance).T
+
+
 def test_frechet_distance_of_gaussians_is_the_closed_form():
     rng = np.random.default_rng(0)
     mean, mean2 = rng.normal(size=(2, 6))
     deviation, deviation2 = rng.uniform(0.1, 2, (2, 6))
     expected = ((mean - mean2) ** 2).sum() + ((deviation - deviation2) ** 2).sum()
-    found = frechet_gaussians(mean, np.diag(deviation**2), mean2, np.diag(deviation2**2))
+    found = frechet(points_of(mean, np.diag(deviation**2), 30), points_of(mean2, np.diag(deviation2**2), 20))
     assert found == pytest.approx(expected)
 
 
@@ -44,8 +55,20 @@ def test_frechet_distance_does_not_need_covariances_that_commute():
     a, b = (m @ m.T for m in np.random.default_rng(1).normal(size=(2, 5, 5)))
     values = np.linalg.eigvals(a @ b)  # real and positive, as both are
     expected = np.trace(a) + np.trace(b) - 2 * np.sqrt(values.real).sum()
-    assert frechet_gaussians(np.zeros(5), a, np.zeros(5), b) == pytest.approx(expected)
-    assert frechet_gaussians(np.zeros(5), a, np.zeros(5), a) == pytest.approx(0, abs=1e-6)
+    sets = [points_of(np.zeros(5), matrix, count) for matrix, count in ((a, 12), (b, 40))]
+    assert frechet(*sets) == pytest.approx(expected)
+    assert frechet(sets[0], sets[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_standard_errors_are_known_ones():
+    values = np.random.default_rng(6).normal(size=10)
+    expected = values.std(ddof=1) / np.sqrt(10)  # of a mean, the jackknife gives the usual formula
+    assert jackknife(lambda kept: values[kept].mean(), 10) == pytest.approx(expected)
+    draws = np.random.default_rng(7).normal(size=(200, 60))
+    errors = [jackknife(lambda kept, row=row: row[kept].mean(), 60) for row in draws]
+    assert np.mean(errors) == pytest.approx(1 / np.sqrt(60), rel=0.1)
+    assert jackknife(lambda kept: 0.0, 3) is None
+    assert share_error(0.5, 96) == pytest.approx(0.05) and 0 < share_error(0, 50) < share_error(0.2, 50)
 
 
 def test_frechet_distance_of_a_shifted_set_is_the_shift():
@@ -90,8 +113,8 @@ def test_pairwise_distance():
     "settings",
     [
         DecodeSettings(steps=1000, order="raster", onset=1.0, guided=1.0),
-        DecodeSettings(steps=10, order="random", schedule="linear", onset=1.0, guided=1.0, guidance=2),
-        DecodeSettings(steps=100, order="random", schedule="linear", guidance=0),
+        DecodeSettings(steps=10, order="random", schedule="ancestral", onset=1.0, guided=1.0, guidance=2),
+        DecodeSettings(steps=100, order="random", schedule="ancestral", guidance=0),
     ],
 )
 def test_other_strategies_decide_every_masked_token_once(settings):
@@ -108,9 +131,12 @@ def test_other_strategies_decide_every_masked_token_once(settings):
             for cell in zip(*np.nonzero(~undecided[row] & mask[item]), strict=True):
                 assert first.setdefault((item, *cell), tuple(seen[row][cell])) == tuple(out[item][cell])
             assert not any(undecided[row][cell[1:]] for cell in first if cell[0] == item)
-    # The last step's tokens are not seen again; all others are.
-    last = sum(counts(int(n), settings.steps, settings.schedule)[-1] for n in mask.sum(axis=(1, 2)))
-    assert len(first) == mask.sum() - last
+    # The tokens of the last step that an item takes part in are not seen again; all others are.
+    left = [0] * len(mask)
+    for _, undecided, conditions, dropped in predictor.hidden_calls:
+        for row in np.flatnonzero(~dropped):
+            left[int(np.argmax((condition == conditions[row]).all(axis=1)))] = undecided[row].sum()
+    assert len(first) == mask.sum() - sum(left)
 
 
 def test_raster_goes_in_time_one_token_a_step():
@@ -124,11 +150,31 @@ def test_raster_goes_in_time_one_token_a_step():
     assert [cells.tolist() for cells in done] == [list(range(n)) for n in range(mask.size)]
 
 
-def test_linear_schedule_is_even_and_guidance_can_do_without_a_ramp():
-    for masked in range(1, 120):
-        plan = counts(masked, 16, "linear")
-        assert plan.sum() == masked and plan.max() - plan.min() <= 1 and len(plan) == min(16, masked)
-    assert len(counts(0, 16, "linear")) == 0
+def test_ancestral_schedule_unmasks_each_token_with_one_over_the_steps_left():
+    rng = np.random.default_rng(0)
+    plans = np.stack([counts(40, 10, "ancestral", rng) for _ in range(4000)])
+    assert (plans.sum(axis=1) == 40).all() and plans.min() == 0
+    left = 40 - np.cumsum(plans, axis=1) + plans
+    for step in range(9):
+        share = plans[:, step].sum() / left[:, step].sum()
+        assert share == pytest.approx(1 / (10 - step), rel=0.05)
+        # And independently of each other: the number is binomial, whose variance an even schedule would lack.
+        surplus = plans[:, step] - left[:, step] / (10 - step)
+        expected = (left[:, step] / (10 - step) * (1 - 1 / (10 - step))).mean()
+        assert (surplus**2).mean() == pytest.approx(expected, rel=0.15)
+    assert not counts(0, 10, "ancestral", rng).any()
+
+
+def test_steps_that_unmask_nothing_cost_no_pass():
+    tokens, _, condition = case(1)
+    mask = np.ones(tokens.shape[:3], bool)
+    predictor, settings = FakePredictor(), DecodeSettings(steps=500, order="random", schedule="ancestral", guidance=0)
+    decode(predictor, tokens, mask, condition, settings, generators(1))
+    seen = [undecided.sum() for _, undecided, *_ in predictor.hidden_calls]
+    assert len(seen) <= mask.size and seen == sorted(set(seen), reverse=True) and seen[-1] > 0
+
+
+def test_guidance_can_do_without_a_ramp():
     tokens, mask, condition = case()
     predictor = FakePredictor()
     decode(predictor, tokens, mask, condition, DecodeSettings(steps=6, onset=1.0, guided=1.0), generators(1, 2, 3))
@@ -214,7 +260,7 @@ def test_a_copy_is_found_wherever_it_is_and_others_are_not():
 
 def test_recognition_ranks_the_known_sound_nearest_to_the_text():
     pipe = types.SimpleNamespace(
-        sounds=list("abcdef"),
+        conditions=types.SimpleNamespace(sounds=list("abcdef")),
         checkpoint=types.SimpleNamespace(tensors=lambda name: {"embeddings": np.eye(6, dtype=np.float16)}),
     )
     audio = np.array([[0.9, 0.5, 0.4, 0.3, 0.2, 0.1]] * 3)
@@ -223,7 +269,9 @@ def test_recognition_ranks_the_known_sound_nearest_to_the_text():
     assert kinds.tolist() == [0, 2, 5]
     ranks = recogniser.ranks(audio, kinds)
     assert ranks.tolist() == [1, 3, 6]
-    assert measure(ranks) == {"hit1": pytest.approx(1 / 3), "hit5": pytest.approx(2 / 3)}
+    found = measure(ranks)
+    assert found["hit1"] == pytest.approx(1 / 3) and found["hit5"] == pytest.approx(2 / 3)
+    assert found["hit1_error"] == found["hit5_error"] == share_error(1 / 3, 3)
 
 
 JUDGE = """
@@ -249,10 +297,11 @@ def test_judge_is_asked_and_believed(judge_command, tmp_path):
     wave = np.zeros(100, np.float32)
     groups = {"good": [(wave, "right"), (wave, "nearly")], "bad": [(wave, "wrong")], "none": []}
     found = judge(judge_command, groups, 22050)
-    assert found == {
+    assert {name: {key: row[key] for key in row if "error" not in key} for name, row in found.items()} == {
         "good": {"judge_hit1": 0.5, "judge_hit5": 1.0, "judge_probability": 0.5, "judge_clips": 2},
         "bad": {"judge_hit1": 0.0, "judge_hit5": 0.0, "judge_probability": 0.5, "judge_clips": 1},
     }
+    assert found["good"]["judge_hit5_error"] == share_error(1.0, 2)
     for script, words in (
         ("raise SystemExit('no class Wuff')", "no class Wuff"),
         ("", "no usable --out"),
@@ -297,10 +346,10 @@ def test_sounds_are_those_that_generate_makes(model):
     from specmaskgit_cli.pipeline import load
 
     pipe = load(threads=1)
-    wave, seconds = generate(pipe, pipe.runtime.embed_text(["rain"]), 0.5, DecodeSettings(), 7)
+    wave, cost = generate(pipe, pipe.runtime.embed_text(["rain"]), 0.5, DecodeSettings(), 7)
     sound = pipe.generate("rain", seconds=0.5, seed=7)
     inner = slice(500, -500)  # generate fades the ends
-    assert seconds > 0 and len(wave) == len(sound.samples)
+    assert min(cost.seconds, cost.core_seconds) > 0 and len(wave) == len(sound.samples)
     assert np.allclose(wave[inner] / wave[inner].std(), sound.samples[inner] / sound.samples[inner].std(), atol=1e-3)
 
 
@@ -309,8 +358,8 @@ def test_evaluate_model(model, sound_folder, tmp_path, capsys, judge_command):
     common = ["evaluate", "model", "--data", str(sound_folder), "--seconds", "0.5", "--steps", "2", "--threads", "1"]
     more = ["--training", str(sound_folder), "--sheet", str(tmp_path / "s.png"), "-o", str(tmp_path / "r.json")]
     assert _run([*common, *more, "--clips", "4", "--json", "-q"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report == json.loads((tmp_path / "r.json").read_text())
+    report = parsed(capsys.readouterr().out)
+    assert report.items() >= json.loads((tmp_path / "r.json").read_text()).items()
     assert report["clips"] == report["prompts"] == 4
     for row in report["groups"].values():
         assert all(np.isfinite(value) for value in row.values())
@@ -332,7 +381,7 @@ def test_evaluate_model(model, sound_folder, tmp_path, capsys, judge_command):
     assert "0.333" in generated and "0.667" in generated
 
 
-def test_evaluate_sampling(model, sound_folder, tmp_path, capsys, monkeypatch, judge_command):
+def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monkeypatch, judge_command):
     common = ["evaluate", "sampling", "--seconds", "0.5", "--threads", "1", "-q", "-o", str(tmp_path / "r.json")]
     common += ["--data", str(sound_folder), "--clips", "3", "--sweep", "strategy", "--sweep", "order"]
     assert _run([*common, "--markdown"]) == 0
@@ -342,23 +391,105 @@ def test_evaluate_sampling(model, sound_folder, tmp_path, capsys, monkeypatch, j
     assert len(report["rows"]) == 5  # the default setting is in both sweeps, and measured once
     for row in report["sweeps"]["strategy"]:
         assert {"fad", "kad", "text_audio", "hit5"} <= row.keys() and row["seconds_a_clip"] > 0
-    slow, fast = (report["sweeps"]["strategy"][i]["settings"]["steps"] for i in (1, 0))
-    assert slow == 5 * 54 and fast == 16  # every token of a whole window
+    fast, slow, diffusion = report["sweeps"]["strategy"]
+    columns = json.loads((trained[1] / "config.json").read_text())["generator"]["max_columns"]
+    assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == 16
+    # Half a second is 3 columns of 5: one token a step, twice as guided; guided for three quarters of 15 steps.
+    assert slow["passes"] == 30 and fast["passes"] == 27 and 2 <= diffusion["passes"] <= 30
+    assert fast["rtf"] == pytest.approx(fast["core_seconds_a_clip"] / 0.5) and fast["diversity"] > 0
 
     def refuse(*_):
         raise AssertionError("measured again")
 
     monkeypatch.setattr("specmaskgit_cli.evaluation.sampling.generate_takes", refuse)
     assert _run([*common, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == report["rows"]
+    assert parsed(capsys.readouterr().out)["rows"] == report["rows"]
     assert _run([*common, "--seed", "5"]) == 1
     assert "with other options" in capsys.readouterr().err
+
+
+def test_evaluate_paper(model, trained, sound_folder, tmp_path, capsys, monkeypatch, judge_command):
+    (tmp_path / "prompts.csv").write_text("prompt,expected\nrain,right\ndog bark,wrong\nbird chirp,nearly\n"
+                                          "engine hum,right\n")  # fmt: skip
+    folder = tmp_path / "results"
+    common = ["evaluate", "paper", "--data", str(sound_folder), "--prompts", str(tmp_path / "prompts.csv")]
+    common += ["--seconds", "0.5", "--threads", "1", "--judge", judge_command, "-o", str(folder), "-q"]
+    some = ["--sweep", "steps", "--sweep", "condition"]
+    assert _run([*common, *some]) == 0
+    assert "random order" not in (folder / "results.md").read_text()
+    more = ["--sweep", "order", "--sweep", "strategy", "--sweep", "model", "--against", str(trained[1])]
+    assert _run([*common, *some, *more]) == 0
+    text = (folder / "results.md").read_text()
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+    expected = ["real clips", "copy synthesis", "round trip", "default", "4 steps", "24 steps", "autoregressive",
+                "absorbing diffusion", "by sound", "by text and sound", "random order"]  # fmt: skip
+    assert rows.count("default") == 1 and set(expected) <= set(rows)
+    assert "16 steps" not in rows and "one token a step, in time (autoregressive)" in rows
+    assert "smg evaluate paper --data shards --prompts prompts.csv" in text and str(tmp_path) not in text
+    assert len(_pixels(folder / "sheet.png")) > 160
+    report = json.loads((folder / "sampling.json").read_text())
+    ours, again = report["sweeps"]["model"]
+    assert again["model"] and again["kad"] == ours["kad"] and again["judge_hit5"] == 0.75  # it is the same model
+    by_text, by_sound, by_both = (row["text_audio"] for row in report["sweeps"]["condition"])
+    assert by_text != by_sound != by_both
+
+    def refuse(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("specmaskgit_cli.evaluation.sampling.generate_takes", refuse)
+    monkeypatch.setattr("specmaskgit_cli.evaluation.model.generate_takes", refuse)
+    capsys.readouterr()
+    assert _run([*common, *some, "--json"]) == 0
+    printed = parsed(capsys.readouterr().out)
+    assert printed["directory"] == str(folder) and "no difference seen" in str(printed["tables"][-1]["rows"])
+    assert _run([*common, "--seed", "5"]) == 1
+    assert "with other options" in capsys.readouterr().err
+
+
+def test_answers_tell_differences_beyond_their_errors():
+    from specmaskgit_cli.evaluation.paper import _answers
+
+    usual = {"core_seconds_a_clip": 0.5, "judge_hit5": 0.4, "judge_hit5_error": 0.03, "kad": 2.0, "kad_error": 0.3}
+    rows = {
+        "default": usual,
+        "24 steps": usual | {"core_seconds_a_clip": 0.75, "judge_hit5": 0.48},
+        "4 steps": usual | {"judge_hit5": 0.3, "kad": 1.0},
+    }
+    fewer, more = _answers(rows).rows
+    assert more[1:] == ["1.50 x", "+0.080 ± 0.042", "+0.000 ± 0.424", "no difference seen"]
+    assert fewer[1:] == ["1.00 x", "-0.100 ± 0.042", "-1.000 ± 0.424", "judge hit@5 worse, KAD better"]
+
+
+def test_sounds_to_resemble_are_training_clips_of_the_label(model, tmp_path):
+    from specmaskgit_cli.evaluation.clips import Prompt
+    from specmaskgit_cli.evaluation.material import EvaluationOptions, likenesses
+    from specmaskgit_cli.pipeline import load
+
+    rate, rng = MEL.sample_rate, np.random.default_rng(0)
+    tones = {("train-0", "rain"): 500, ("train-0", "dog bark"): 1000, ("val-0", "rain"): 2000}
+    for (shard, label), hz in tones.items():
+        data = io.BytesIO()
+        wave = np.sin(2 * np.pi * hz * np.arange(rate) / rate) + 0.01 * rng.standard_normal(rate)
+        soundfile.write(data, 0.5 * wave, rate, format="WAV")
+        with tarfile.open(tmp_path / f"{shard}.tar", "a") as tar:
+            info = json.dumps({"label": label}).encode()
+            for suffix, content in ((".wav", data.getvalue()), (".json", info)):
+                entry = tarfile.TarInfo(label + suffix)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    prompts = [Prompt("dog bark"), Prompt("rain"), Prompt("rain")]
+    waves = likenesses(load(threads=1), [tmp_path], prompts, EvaluationOptions(seconds=0.5))
+    heard = [np.argmax(np.abs(np.fft.rfft(wave))) * 2 for wave in waves]
+    assert heard == pytest.approx([1000, 500, 500], abs=4)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["sampling"], "give --prompts or --data"),
+        (["paper", "--data", "."], "--output"),
+        (["paper", "--data", ".", "-o", "file"], "name a folder"),
+        (["paper", "--data", ".", "-o", "here", "--against", "absent/model/x"], "absent/model/x"),
         (["sampling", "--data", ".", "--sweep", "luck"], "--sweep is 'luck'"),
         (["model", "--data", "absent"], "absent"),
         (["model", "--data", "."], "no sound file"),
@@ -372,6 +503,7 @@ def test_evaluate_sampling(model, sound_folder, tmp_path, capsys, monkeypatch, j
 )
 def test_bad_options_are_one_line(model, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     assert _run(["evaluate", *arguments]) in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line and "bug" not in line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from ..errors import UsageError
 from . import common
 from .progress import progress_bar
+from .report import print_json
 
 app = typer.Typer(help="Measure a model on your own sounds.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -27,6 +27,11 @@ Seconds = Annotated[float, typer.Option(help="Length of all sounds.")]
 Seed = Annotated[int, typer.Option(help="Of the choice of clips and of the first sound.")]
 Embedder = Annotated[str, typer.Option(metavar="own|clap|NAME", help="What the distances are measured with.")]
 Judge = Annotated[str | None, typer.Option(metavar="CMD", help="Command of an external tagger.")]
+Against = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Another model to compare with. Repeatable.")]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(help="steps, strategy, condition, order, guidance, temperature or model; all by default."),
+]
 Report = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write the report as JSON.")]
 
 
@@ -66,7 +71,7 @@ def edits(
         results = evaluate_edits(pipe, data, clips, steps, prompts, seed, report, judge)
     if as_json:
         document = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "steps": steps} | results
-        print(json.dumps(document, indent=2))
+        print_json("evaluate edits", document)
         return
     for task, row in results.items():
         for name, value in row.items():
@@ -127,16 +132,15 @@ def evaluate_model_command(
         from ..audio.image import save_sheet
 
         save_sheet(sheet, mels, pipe.config.mel)
-    _hand_over(document, tables(document), output, as_json)
+    _hand_over("evaluate model", document, tables(document), output, as_json)
 
 
 @app.command("sampling")
 def sampling_command(
     data: Annotated[list[Path] | None, typer.Option("--data", help="Real sounds, for the distances.")] = None,
     prompts: Prompts = None,
-    sweep: Annotated[
-        list[str] | None, typer.Option(help="steps, guidance, temperature, order or strategy; all by default.")
-    ] = None,
+    sweep: Sweep = None,
+    against: Against = None,
     clips: Clips = 64,
     seeds: Seeds = 1,
     seconds: Seconds = 4.0,
@@ -155,7 +159,10 @@ def sampling_command(
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Measure quality and time against steps, guidance, temperature, order, and other ways to decode."""
+    """Measure quality and time against steps, guidance, temperature, order, and other ways to decode.
+
+    Also against sounds to resemble, and other models.
+    """
     from ..audio.files import check_writable
     from ..evaluation.material import EvaluationOptions
 
@@ -164,16 +171,62 @@ def sampling_command(
     )
     if output:
         check_writable(output)
-    pipe = _load(model, backend, device, threads, vocoder, quiet)
+    pipe, *others = (_load(name, backend, device, threads, vocoder, quiet) for name in (model, *(against or ())))
     from ..evaluation.sampling import evaluate_sampling, tables
     from ..evaluation.tables import markdown
 
     with progress_bar("evaluating", quiet) as progress:
-        document = evaluate_sampling(pipe, data, options, sweep, output, progress)
+        document = evaluate_sampling(pipe, data, options, sweep, output, progress, others)
     if as_markdown and not as_json:
         print("\n\n".join(map(markdown, tables(document))))
         return
-    _hand_over(document, tables(document), None, as_json)
+    _hand_over("evaluate sampling", document, tables(document), None, as_json)
+
+
+@app.command("paper")
+def paper_command(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the page; go on from one there.")
+    ],
+    prompts: Prompts = None,
+    sweep: Sweep = None,
+    against: Against = None,
+    clips: Clips = 64,
+    seeds: Seeds = 1,
+    seconds: Seconds = 4.0,
+    seed: Seed = 0,
+    embedder: Embedder = "own",
+    judge: Judge = None,
+    model: common.Model = None,
+    vocoder: common.Vocoder = None,
+    backend: common.Backend = "auto",
+    device: common.Device = "cpu",
+    threads: common.Threads = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Measure what the paper claims, all of `model` and `sampling`, and write it as one page, results.md.
+
+    Beside it: model.json, sampling.json and a contact sheet, sheet.png.
+    """
+    from ..evaluation.material import EvaluationOptions
+
+    options = EvaluationOptions(
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
+    )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output} is a file; name a folder")
+    pipe, *others = (_load(name, backend, device, threads, vocoder, quiet) for name in (model, *(against or ())))
+    from ..evaluation.paper import evaluate_paper
+    from ..evaluation.tables import show
+
+    with progress_bar("evaluating", quiet) as progress:
+        found = evaluate_paper(pipe, data, options, output, others, sweep, _told(quiet), progress)
+    if as_json:
+        print_json("evaluate paper", {"directory": str(output), "tables": [vars(table) for table in found]})
+    else:
+        show(found)
 
 
 def _load(model, backend, device, threads, vocoder, quiet):
@@ -188,13 +241,13 @@ def _told(quiet: bool):
     return lambda line: None if quiet else print(f"smg: {line}", file=sys.stderr)
 
 
-def _hand_over(document: dict, tables: list, output: Path | None, as_json: bool) -> None:
+def _hand_over(command: str, document: dict, tables: list, output: Path | None, as_json: bool) -> None:
     """Write the report to its file, and print it as JSON or as tables."""
     from ..evaluation.tables import show, write_report
 
     if output:
         write_report(output, document)
     if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(command, document)
     else:
         show(tables)

@@ -13,9 +13,9 @@ import numpy as np
 from ..audio.files import resample, to_mono
 from ..audio.levels import crossfade, normalize_peak
 from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..config import MelConfig
 from ..errors import SmgError
-from ..pipeline import INPUT_PEAK_DB
 from ..training.canvas import STEADY_DEVIATION
 from ..training.data import caption_from_name, find_sources, iterate_clips, split_sources
 
@@ -60,25 +60,28 @@ def read_prompts(path: Path) -> list[Prompt]:
     return prompts
 
 
-def list_clips(data: list[Path]) -> list[tuple[str, str, str]]:
-    """(key, label, expected classes) of all clips: those of shards named val* if there are any, else all.
+def list_clips(data: list[Path], training: bool = False) -> list[tuple[str, str, str]]:
+    """(key, label, expected classes) of all clips: those of shards named val* if there are any, else all; or, for
+    `training`, those of the other shards if there are any, else all.
 
     Raises:
         SmgError: no sound is there.
     """
-    found = [(key, _label(key, info), str(info.get("expected") or "")) for key, _, info in _iterate(data)]
+    found = [(key, _label(key, info), str(info.get("expected") or "")) for key, _, info in _iterate(data, training)]
     if not found:
         raise SmgError(f"{', '.join(map(str, data))}: no sound file; name a folder of sounds or shards with --data")
     return found
 
 
-def read_clips(data: list[Path], keys: list[str], seconds: float, cfg: MelConfig) -> dict[str, np.ndarray]:
-    """Waveforms of the clips of these keys, each `seconds` long as by `arrange`; unreadable and silent ones are left
-    out."""
+def read_clips(
+    data: list[Path], keys: list[str], seconds: float, cfg: MelConfig, training: bool = False
+) -> dict[str, np.ndarray]:
+    """Waveforms of the clips of these keys of `list_clips`, each `seconds` long as by `arrange`; unreadable and silent
+    ones are left out."""
     import soundfile
 
     wanted, waves = set(keys), {}
-    for key, audio, _ in _iterate(data):
+    for key, audio, _ in _iterate(data, training):
         if key not in wanted:
             continue
         try:
@@ -124,9 +127,9 @@ def choose(count: int, clips: int, rng: np.random.Generator) -> tuple[np.ndarray
     return order[:size], order[size : 2 * size]
 
 
-def _iterate(data: list[Path]) -> Iterator[tuple[str, bytes | Path, dict]]:
-    training, validation = split_sources(find_sources(data))
-    for source in validation or training:
+def _iterate(data: list[Path], training: bool) -> Iterator[tuple[str, bytes | Path, dict]]:
+    others, validation = split_sources(find_sources(data))
+    for source in (others or validation) if training else (validation or others):
         for key, audio, info in iterate_clips(source):
             yield f"{source.stem}/{key}", audio, info
 

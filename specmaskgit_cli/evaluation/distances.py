@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 KERNEL_SCALE = 100.0  # of the kernel distance, as in its authors' toolkit
+PARTS = 10  # of a set, each left out once for a standard error
 
 
 def frechet(reference: np.ndarray, other: np.ndarray) -> float:
@@ -12,17 +15,10 @@ def frechet(reference: np.ndarray, other: np.ndarray) -> float:
 
     Biased upwards for small sets, the more so the more dimensions: compare sets of one size only.
     """
-    (mean, covariance), (other_mean, other_covariance) = _moments(reference), _moments(other)
-    return frechet_gaussians(mean, covariance, other_mean, other_covariance)
-
-
-def frechet_gaussians(mean: np.ndarray, covariance: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
-    """Squared Fréchet distance of two Gaussians, with means [D] and covariances [D, D]."""
-    # The square root of A B has the trace of that of sqrt(A) B sqrt(A), which is symmetric.
-    root = _square_root(covariance)
-    product = np.linalg.eigvalsh(root @ covariance2 @ root)
-    cross = np.sqrt(np.maximum(product, 0)).sum()
-    return float(((mean - mean2) ** 2).sum() + np.trace(covariance) + np.trace(covariance2) - 2 * cross)
+    (mean, root), (other_mean, other_root) = _moments(reference), _moments(other)
+    # With A = R'R and B = S'S, the square root of A B has as trace the sum of the singular values of R S'.
+    cross = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    return float(((mean - other_mean) ** 2).sum() + (root**2).sum() + (other_root**2).sum() - 2 * cross)
 
 
 def kernel_distance(reference: np.ndarray, other: np.ndarray) -> float:
@@ -45,15 +41,36 @@ def mean_pairwise(embeddings: np.ndarray) -> float:
     return float(1 - cosines[np.triu_indices(len(embeddings), 1)].mean())
 
 
+def jackknife(value: Callable[[np.ndarray], float], count: int) -> float | None:
+    """Standard error of a statistic of `count` items, from leaving out a part of them at a time (Efron and Stein, The
+    Annals of Statistics 9, 1981).
+
+    Args:
+        value: the statistic, of the indices of the items that are kept.
+
+    Returns:
+        None where there are fewer than 4 items.
+    """
+    if count < 4:
+        return None
+    parts = min(PARTS, count)
+    owner = np.arange(count) % parts
+    values = np.array([value(np.flatnonzero(owner != part)) for part in range(parts)])
+    return float(np.sqrt((parts - 1) / parts * ((values - values.mean()) ** 2).sum()))
+
+
+def share_error(share: float, count: int) -> float:
+    """Standard error of a share of `count` items, by Agresti and Coull (American Statistician 52, 1998): above 0 for
+    shares of 0 and 1 too."""
+    share = (share * count + 2) / (count + 4)
+    return float(np.sqrt(share * (1 - share) / (count + 4)))
+
+
 def _moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [D], and a matrix R [at most D, D] so that the covariance is R'R."""
     embeddings = np.asarray(embeddings, np.float64)
-    return embeddings.mean(axis=0), np.cov(embeddings, rowvar=False)
-
-
-def _square_root(matrix: np.ndarray) -> np.ndarray:
-    """Of a symmetric positive semidefinite matrix."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    mean = embeddings.mean(axis=0)
+    return mean, np.linalg.qr(embeddings - mean, mode="r") / np.sqrt(len(embeddings) - 1)
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ import numpy as np
 from ..audio.files import resample
 from ..audio.levels import normalize_peak
 from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..errors import SmgError, UsageError
-from ..pipeline import INPUT_PEAK_DB, Pipeline
+from ..pipeline import Pipeline
 
 PLUGINS = "specmaskgit_cli.embedders"  # entry points of other packages: functions without arguments that return one
 CLAP = "laion/clap-htsat-unfused"

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError
+from .recognition import measure
 
 
 def judge(command: str, groups: dict[str, list[tuple[np.ndarray, str]]], rate: int) -> dict[str, dict[str, float]]:
-    """Shares of sounds with an expected class first and among the first five, and its mean probability, by group.
+    """Shares of sounds with an expected class first and among the first five, with their standard errors, and its mean
+    probability, by group.
 
     Args:
         command: as a shell would split it.
@@ -52,12 +54,8 @@ def judge(command: str, groups: dict[str, list[tuple[np.ndarray, str]]], rate: i
         raise SmgError(f"--judge {command}: scored {len(scores)} of {len(places)} files, not {min(missing)}")
     found = {name: np.array([scores[path] for path, owner in places.items() if owner == name]) for name in groups}
     return {
-        name: {
-            "judge_hit1": float((values[:, 0] == 1).mean()),
-            "judge_hit5": float((values[:, 0] <= 5).mean()),
-            "judge_probability": float(values[:, 1].mean()),
-            "judge_clips": len(values),
-        }
+        name: {f"judge_{key}": value for key, value in measure(values[:, 0]).items()}
+        | {"judge_probability": float(values[:, 1].mean()), "judge_clips": len(values)}
         for name, values in found.items()
     }
 

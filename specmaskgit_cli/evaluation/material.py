@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import SmgError, UsageError
 from ..options import RANGES
 from ..pipeline import Pipeline
 from .clips import Clip, Prompt, choose, list_clips, read_clips, read_prompts
@@ -87,6 +87,24 @@ def gather(pipe: Pipeline, data: list[Path], options: EvaluationOptions) -> tupl
     subjects = [clips[i] for i in first]
     prompts = prompts or [Prompt(clip.label, clip.expected) for clip in subjects]
     return Material(subjects, [clips[i] for i in second], prompts, of_kind), recogniser
+
+
+def likenesses(pipe: Pipeline, data: list[Path], prompts: list[Prompt], options: EvaluationOptions) -> list[np.ndarray]:
+    """For each prompt a real sound to resemble [n]: a random training clip of the label that is nearest to it.
+
+    Raises:
+        SmgError: a chosen clip cannot be read.
+    """
+    by_label: dict[str, list[str]] = {}
+    for key, label, _ in list_clips(data, training=True):
+        by_label.setdefault(label, []).append(key)
+    labels, rng = sorted(by_label), np.random.default_rng(options.seed)
+    cosines = pipe.runtime.embed_text([prompt.text for prompt in prompts]) @ pipe.runtime.embed_text(labels).T
+    keys = [str(rng.choice(by_label[labels[nearest]])) for nearest in cosines.argmax(axis=1)]
+    waves = read_clips(data, keys, options.seconds, pipe.config.mel, training=True)
+    if missing := set(keys) - waves.keys():
+        raise SmgError(f"{min(missing)}: cannot be read, or is silent; leave it out of the data")
+    return [waves[key] for key in keys]
 
 
 def _kinds(pipe: Pipeline, recogniser: Recogniser, texts: list[str]) -> list[int]:

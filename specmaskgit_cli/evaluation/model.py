@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -12,18 +12,19 @@ import numpy as np
 
 from ..audio.levels import normalize_peak
 from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
-from ..pipeline import INPUT_PEAK_DB, Pipeline
+from ..pipeline import Pipeline
 from ..training.data import find_sources, open_cache, split_sources
 from . import recognition
-from .clips import Prompt, arrange
+from .clips import arrange
 from .copying import Nearest, TrainingClips, summarise
-from .distances import frechet, kernel_distance, mean_pairwise
+from .distances import frechet, jackknife, kernel_distance, mean_pairwise
 from .embedders import Embedder, OwnEmbedder, open_embedder
 from .judge import judge
 from .material import EvaluationOptions, Material, gather
 from .synthesis import copy_synthesis, generate, mel_error, round_trip
-from .tables import Table
+from .tables import Table, measured
 
 SAME_LABEL = 8  # real clips of a label, at most, whose diversity is measured
 CONTROLS = 32  # training clips put through the tokenizer, to see what a copy would look like
@@ -41,6 +42,7 @@ COLUMNS = {
     "judge_hit5": "judge hit@5",
     "judge_probability": "judge p",
     "seconds_a_clip": "s a clip",
+    "core_seconds_a_clip": "core s",
 }
 
 Progress = Callable[[int, int], None]
@@ -125,7 +127,7 @@ def tables(document: dict) -> list[Table]:
     columns = [column for column in COLUMNS if any(column in row for row in rows.values())]
     title = f"{document['model']}: {document['clips']} clips, {document['prompts']} prompts x {document['seeds']} of "
     title += f"{document['seconds']:g} s; distances by {document['embedder']}, to as many other real clips"
-    cells = [[name, *(row.get(column) for column in columns)] for name, row in rows.items()]
+    cells = [[name, *(measured(row, column) for column in columns)] for name, row in rows.items()]
     out = [Table(title, ["sounds", *(COLUMNS[column] for column in columns)], cells)]
     span = document["diversity"]
     cells = [["seeds of a prompt", span["between_seeds"]], ["real clips of a label", span["between_real_of_a_label"]]]
@@ -162,29 +164,36 @@ def synthesise(
     for name in ("copy synthesis", "round trip"):
         groups[name].row["mel_l1"] = float(np.mean(errors[name]))
     groups["round trip"].row["mel_l1_before_vocoder"] = float(np.mean(errors["codes"]))
-    groups["generated"].takes, seconds = generate_takes(pipe, material.prompts, options, settings, tick)
-    groups["generated"].row["seconds_a_clip"] = seconds
+    conditions = pipe.runtime.embed_text(groups["generated"].texts)
+    warm_up(pipe, conditions, options)
+    groups["generated"].takes, cost = generate_takes(pipe, conditions, options, settings, tick)
+    groups["generated"].row |= cost
     return groups
 
 
+def warm_up(pipe: Pipeline, conditions: np.ndarray, options: EvaluationOptions) -> None:
+    """Load what is not loaded yet, so that the first sound is not the slowest."""
+    generate(pipe, conditions[:1], options.seconds, DecodeSettings(steps=1), options.seed)
+
+
 def generate_takes(
-    pipe: Pipeline, prompts: list[Prompt], options: EvaluationOptions, settings: DecodeSettings,
+    pipe: Pipeline, conditions: np.ndarray, options: EvaluationOptions, settings: DecodeSettings,
     tick: Callable[[], None] = lambda: None,
-) -> tuple[list[list[np.ndarray]], float]:  # fmt: skip
-    """Sounds of all prompts, as often as there are seeds, each with a seed of its own; and the mean time for one."""
-    conditions = pipe.runtime.embed_text([prompt.text for prompt in prompts])
-    takes, seconds = [], []
-    generate(pipe, conditions[:1], options.seconds, replace(settings, steps=1), options.seed)  # loads what is not yet
+) -> tuple[list[list[np.ndarray]], dict[str, float]]:  # fmt: skip
+    """Sounds for all conditions [n, D], as often as there are seeds, each with a seed of its own; and the mean cost of
+    one."""
+    takes, costs = [], []
     for take in range(options.seeds):
         sounds = []
-        for index in range(len(prompts)):
-            seed = options.seed + take * len(prompts) + index
-            wave, taken = generate(pipe, conditions[index : index + 1], options.seconds, settings, seed)
+        for index in range(len(conditions)):
+            seed = options.seed + take * len(conditions) + index
+            wave, cost = generate(pipe, conditions[index : index + 1], options.seconds, settings, seed)
             sounds.append(wave)
-            seconds.append(taken)
+            costs.append((cost.seconds, cost.core_seconds))
             tick()
         takes.append(sounds)
-    return takes, float(np.mean(seconds))
+    seconds, core_seconds = np.mean(costs, axis=0).tolist()
+    return takes, {"seconds_a_clip": seconds, "core_seconds_a_clip": core_seconds}
 
 
 def measure_group(
@@ -193,22 +202,34 @@ def measure_group(
 ) -> None:  # fmt: skip
     """Add to a group's row its distances to the reference [n, D], text-audio score and zero-shot recognition.
 
-    Distances are means over the takes, each cut to the size of the reference.
+    Distances are means over the takes, each cut to the size of the reference. Their errors are those of the choice of
+    texts or clips, with the reference as it is.
     """
     group.own = np.stack([[own.embed(wave, rate) for wave in take] for take in group.takes])
     vectors = group.own
     if embedder is not own:
         vectors = np.stack([[embedder.embed(wave, rate) for wave in take] for take in group.takes])
     if reference is not None:
-        takes = [take[_spread(len(take), len(reference))] for take in vectors]
-        group.row["fad"] = float(np.mean([frechet(reference, take) for take in takes]))
-        group.row["kad"] = float(np.mean([kernel_distance(reference, take) for take in takes]))
+        takes = vectors[:, _spread(vectors.shape[1], len(reference))]
+        for name, distance in (("fad", frechet), ("kad", kernel_distance)):
+            group.row |= _distance(name, distance, reference, takes)
     texts = own.embed_text(group.texts)
     group.row["text_audio"] = float((group.own * texts).sum(axis=-1).mean())
     if embedder is not own and hasattr(embedder, "embed_text"):
         group.row["text_audio_embedder"] = float((vectors * embedder.embed_text(group.texts)).sum(axis=-1).mean())
     kinds = recogniser.kinds(group.texts, texts)
     group.row |= recognition.measure(np.concatenate([recogniser.ranks(take, kinds) for take in group.own]))
+
+
+def _distance(name: str, distance: Callable, reference: np.ndarray, takes: np.ndarray) -> dict[str, float]:
+    """Mean distance of takes [takes, n, D] to the reference, and its standard error where there are enough."""
+
+    def value(kept: np.ndarray) -> float:
+        return float(np.mean([distance(reference, take[kept]) for take in takes]))
+
+    error = jackknife(value, takes.shape[1])
+    row = {name: value(np.arange(takes.shape[1]))}
+    return row if error is None else row | {f"{name}_error": error}
 
 
 def diversity(groups: dict[str, Group], material: Material, training: TrainingClips | None) -> dict[str, float | None]:

@@ -14,9 +14,10 @@ import numpy as np
 from ..audio.files import atomic_path
 from ..audio.levels import normalize_peak
 from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..errors import SmgError, UsageError
 from ..features import EmbedOptions, embed_wave
-from ..pipeline import INPUT_PEAK_DB, Pipeline
+from ..pipeline import Pipeline
 from .labels import LabelledClip, read_wave
 
 BASELINE = "log-mel"

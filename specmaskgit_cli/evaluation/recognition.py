@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..pipeline import Pipeline
+from .distances import share_error
 
 
 class Recogniser:
@@ -15,8 +16,8 @@ class Recogniser:
     """
 
     def __init__(self, pipe: Pipeline, labels: list[str]):
-        if pipe.sounds:
-            self.names = pipe.sounds
+        if pipe.conditions.sounds:
+            self.names = pipe.conditions.sounds
             self.embeddings = pipe.checkpoint.tensors("known_sounds.safetensors")["embeddings"].astype(np.float32)
         else:
             self.names = sorted(set(labels))
@@ -37,5 +38,6 @@ class Recogniser:
 
 
 def measure(ranks: np.ndarray) -> dict[str, float]:
-    """Shares of the ranks that are 1, and at most 5."""
-    return {"hit1": float((ranks == 1).mean()), "hit5": float((ranks <= 5).mean())}
+    """Shares of the ranks that are 1, and at most 5, with their standard errors."""
+    shares = {"hit1": float((ranks == 1).mean()), "hit5": float((ranks <= 5).mean())}
+    return shares | {f"{name}_error": share_error(share, len(ranks)) for name, share in shares.items()}

@@ -3,126 +3,129 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ..decoding import DecodeSettings
 from ..errors import SmgError, UsageError
 from ..pipeline import Pipeline
+from ..runtime import Runtime
 from .clips import read_prompts
+from .distances import mean_pairwise
 from .embedders import OwnEmbedder, open_embedder
 from .judge import judge
-from .material import EvaluationOptions, gather
-from .model import Group, generate_takes, measure_group
+from .material import EvaluationOptions, gather, likenesses
+from .model import Group, generate_takes, measure_group, warm_up
 from .recognition import Recogniser
-from .tables import Table, write_report
+from .synthesis import generate
+from .tables import Table, earlier, measured, write_report
+from .ways import BOTH, TEXT, Way, sweeps
 
-DEFAULT = DecodeSettings()
-DIFFUSION_STEPS = 100  # of VQ-Diffusion (arXiv 2111.14822)
+REPEATED = 4  # with one seed a prompt, every so many prompts are made once more to see how diverse seeds are
 COLUMNS = {
-    "judge_hit1": "judge hit@1",
+    "passes": "passes",
+    "core_seconds_a_clip": "core s",
+    "rtf": "RTF",
     "judge_hit5": "judge hit@5",
-    "hit1": "hit@1",
+    "judge_probability": "judge p",
     "hit5": "hit@5",
     "fad": "FAD",
     "kad": "KAD",
     "text_audio": "text audio",
-    "seconds_a_clip": "s a clip",
+    "diversity": "diversity",
 }
-
-
-def sweeps(cells: int) -> dict[str, list[tuple[str, DecodeSettings]]]:
-    """The settings of each sweep, with the names of their rows; `cells`: tokens of a whole grid.
-
-    What is decoded at a constant guidance has the mean of the ramp.
-    """
-    flat = replace(DEFAULT, guidance=DEFAULT.guidance * (1 + DEFAULT.onset) / 2, onset=1.0, guided=1.0)
-    return {
-        "steps": [(f"{n} steps", replace(DEFAULT, steps=n)) for n in (4, 8, 12, 16, 24)],
-        "guidance": [(f"guidance {g:g}", replace(DEFAULT, guidance=g)) for g in (0.0, 1.0, 2.0, 4.0, 6.0)],
-        "temperature": [(f"temperature {t:g}", replace(DEFAULT, temperature=t)) for t in (0.7, 0.85, 1.0, 1.15, 1.3)],
-        "order": [(f"{order} order", replace(DEFAULT, order=order)) for order in ("confidence", "halton", "random")],
-        "strategy": [
-            ("masked, parallel", DEFAULT),
-            ("autoregressive", replace(flat, steps=cells, order="raster")),
-            ("absorbing diffusion", replace(flat, steps=DIFFUSION_STEPS, order="random", schedule="linear")),
-        ],
-    }
 
 
 def evaluate_sampling(
     pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions, names: list[str] | None = None,
-    resume: Path | None = None, progress: Callable[[int, int], None] | None = None,
+    resume: Path | None = None, progress: Callable[[int, int], None] | None = None, others: Sequence[Pipeline] = (),
 ) -> dict:  # fmt: skip
-    """A row for each setting of the sweeps: the same prompts and seeds through the same network.
+    """A row for each way of the sweeps: the same prompts and seeds, through the same network where it is not another.
 
     Args:
-        data: real clips, for the distances and, without prompts of their own, the prompts.
+        data: real clips, for the distances, as sounds to resemble and, without prompts of their own, for the prompts.
         names: of the sweeps to run; None runs all.
         resume: a JSON file to which each row is written as soon as it is there, and from which those of an earlier run
             with the same options are taken.
-        progress: called with (settings done, settings in all).
+        progress: called with (rows done, rows in all).
+        others: models to compare with, by the embedder and the known sounds of `pipe`.
 
     Raises:
-        SmgError: neither data nor prompts, an unknown sweep, or a file to resume from that is of other options.
+        SmgError: neither data nor prompts, an unknown sweep, a file to resume from that is of other options, or another
+            model with another sample rate.
     """
     if not data and not options.prompts:
         raise UsageError("nothing to generate from; give --prompts or --data")
-    known = sweeps(pipe.config.rows * pipe.config.generator.max_columns)
+    models = {f"{other.config.name} {other.checkpoint.hash[:8]}": other for other in others}
+    known = sweeps(pipe.config.rows * pipe.config.generator.max_columns, bool(data), tuple(models))
     if unknown := [name for name in names or () if name not in known]:
         raise UsageError(f"--sweep is {unknown[0]!r}; use {', '.join(known)}")
-    document = {
-        "model": pipe.config.name,
-        "model_hash": pipe.checkpoint.hash,
-        "options": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(options).items()}
-        | {"data": [str(path) for path in data or ()]},
-        "rows": {},
-    }
-    _take_up(document, resume)
-    measure = _Measurement(pipe, data, options)
+    for name, other in models.items():
+        rate, wanted = other.config.mel.sample_rate, pipe.config.mel.sample_rate
+        if rate != wanted:
+            raise SmgError(f"--against {name}: its sounds have {rate} Hz, not {wanted}; compare models of one rate")
+    document = header(pipe, data, options) | {"rows": {}}
+    if before := earlier(resume, document, "rows"):
+        document["rows"] = before["rows"]
+    measure = _Measurement(pipe, data, options, models)
     document |= measure.facts
-    plan = {settings: None for name in names or known for _, settings in known[name]}
-    for done, settings in enumerate(plan):
-        key = json.dumps(asdict(settings), sort_keys=True)
-        if key not in document["rows"]:
-            document["rows"][key] = measure(settings)
+    plan = {way: None for name in names or known for _, way in known[name]}
+    for done, way in enumerate(plan):
+        if _key(way) not in document["rows"]:
+            document["rows"][_key(way)] = measure(way)
             if resume:
                 write_report(resume, document)
         if progress:
             progress(done + 1, len(plan))
-    rows = {
-        name: [{"name": row, "settings": asdict(s)} | document["rows"][json.dumps(asdict(s), sort_keys=True)]
-               for row, s in known[name]]
+    document["sweeps"] = {
+        name: [{"name": row} | asdict(way) | document["rows"][_key(way)] for row, way in known[name]]
         for name in names or known
-    }  # fmt: skip
-    document["sweeps"] = rows
+    }
     if resume:
         write_report(resume, document)
     return document
+
+
+def header(pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions) -> dict:
+    """What tells measurements apart: the model and the options."""
+    return {
+        "model": pipe.config.name,
+        "model_hash": pipe.checkpoint.hash,
+        "options": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(options).items()}
+        | {"data": [str(path) for path in data or ()]},
+    }
 
 
 def tables(document: dict) -> list[Table]:
     """A table for each sweep, of the columns that were measured."""
     out = []
     for name, rows in document["sweeps"].items():
-        columns = [column for column in COLUMNS if any(column in row for row in rows)]
-        cells = [[row["name"], *(row.get(column) for column in columns)] for row in rows]
-        if document["real"]:
-            cells.append(["real clips", *(document["real"].get(column) for column in columns)])
         title = f"{name}: {document['prompts']} prompts x {document['options']['seeds']} of "
         title += f"{document['options']['seconds']:g} s, embedder {document['options']['embedder']}"
-        out.append(Table(title, [name, *(COLUMNS[column] for column in columns)], cells))
+        named = [(row["name"], row) for row in rows]
+        out.append(table(title, name, named + ([("real clips", document["real"])] if document["real"] else [])))
     return out
 
 
-class _Measurement:
-    """What does not change from setting to setting, and the measurement of one."""
+def table(title: str, first: str, rows: list[tuple[str, dict]]) -> Table:
+    """Rows with their names as a table of the columns that were measured; `first` names the first column."""
+    columns = [column for column in COLUMNS if any(column in row for _, row in rows)]
+    cells = [[name, *(measured(row, column) for column in columns)] for name, row in rows]
+    return Table(title, [first, *(COLUMNS[column] for column in columns)], cells)
 
-    def __init__(self, pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions):
-        self.pipe, self.options, self.rate = pipe, options, pipe.config.mel.sample_rate
+
+class _Measurement:
+    """What does not change from way to way, and the measurement of one."""
+
+    def __init__(
+        self, pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions, others: dict[str, Pipeline]
+    ):
+        self.options, self.rate = options, pipe.config.mel.sample_rate
+        self.models = {name: _counted(model) for name, model in {None: pipe, **others}.items()}
+        self.warm: set[str | None] = set()
         self.embedder = open_embedder(options.embedder, pipe)
         self.own = self.embedder if isinstance(self.embedder, OwnEmbedder) else OwnEmbedder(pipe)
         self.reference, real = None, None
@@ -133,33 +136,82 @@ class _Measurement:
             clips = material.subjects
             real = Group([[c.wave for c in clips]], [c.label for c in clips], [c.expected for c in clips])
             self._measure(real)
+            vectors = [*real.own[0], *(self.own.embed(clip.wave, self.rate) for clip in material.reference)]
+            real.row |= self._of_a_kind([clip.label for clip in clips + material.reference], vectors)
+            self.likes = likenesses(pipe, data, self.prompts, options)
         else:
             self.prompts = read_prompts(options.prompts)[: options.clips]
             self.recogniser = Recogniser(pipe, [prompt.text for prompt in self.prompts])
         self.facts = {"prompts": len(self.prompts), "real": real and real.row}
 
-    def __call__(self, settings: DecodeSettings) -> dict[str, float]:
-        takes, seconds = generate_takes(self.pipe, self.prompts, self.options, settings)
+    def __call__(self, way: Way) -> dict[str, float]:
+        pipe = self.models[way.model]
+        conditions = self._conditions(pipe, way.condition)
+        if way.model not in self.warm:
+            warm_up(pipe, conditions, self.options)
+            self.warm.add(way.model)
+        before = pipe.runtime.passes
+        takes, cost = generate_takes(pipe, conditions, self.options, way.settings)
+        passes = (pipe.runtime.passes - before) / (len(takes) * len(conditions))
         group = Group(takes, [p.text for p in self.prompts], [p.expected for p in self.prompts])
         self._measure(group)
-        return group.row | {"seconds_a_clip": seconds}
+        made = {"diversity": self._diversity(pipe, conditions, way, group), "passes": round(passes)}
+        return group.row | cost | made | {"rtf": cost["core_seconds_a_clip"] / self.options.seconds}
+
+    def _conditions(self, pipe: Pipeline, kind: str) -> np.ndarray:
+        """Points to go for [prompts, D], as `smg generate` has them for a prompt, --like, and both."""
+        texts = pipe.runtime.embed_text([prompt.text for prompt in self.prompts])
+        if kind == TEXT:
+            return texts
+        own = OwnEmbedder(pipe)
+        sounds = np.stack([own.embed(wave, self.rate) for wave in self.likes])
+        total = texts + sounds if kind == BOTH else sounds
+        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
 
     def _measure(self, group: Group) -> None:
         measure_group(group, self.reference, self.embedder, self.own, self.recogniser, self.rate)
         if self.options.judge:
             group.row |= judge(self.options.judge, {"all": group.judged()}, self.rate).get("all", {})
 
+    def _diversity(self, pipe: Pipeline, conditions: np.ndarray, way: Way, group: Group) -> float:
+        """Mean cosine distance between the seeds of a prompt."""
+        if len(group.own) > 1:
+            return float(np.mean([mean_pairwise(group.own[:, i]) for i in range(len(conditions))]))
+        found = []
+        for i in range(0, len(conditions), REPEATED):
+            seed = self.options.seed + len(conditions) + i  # that of a second take
+            wave, _ = generate(pipe, conditions[i : i + 1], self.options.seconds, way.settings, seed)
+            found.append(mean_pairwise(np.stack([group.own[0, i], self.own.embed(wave, self.rate)])))
+        return float(np.mean(found))
 
-def _take_up(document: dict, path: Path | None) -> None:
-    """Take the rows of an earlier run of the same measurement."""
-    if path is None or not path.exists():
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        same = all(before[name] == document[name] for name in ("model_hash", "options"))
-        rows = before["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SmgError(f"{path}: not a report of this command ({error!r}); name another with -o") from None
-    if not same:
-        raise SmgError(f"{path} holds a measurement of another model or with other options; name another with -o")
-    document["rows"] = rows
+    def _of_a_kind(self, labels: list[str], vectors: list[np.ndarray]) -> dict[str, float]:
+        """The same between different real clips of one kind, where there are such."""
+        members = defaultdict(list)
+        kinds = self.recogniser.kinds(labels, self.own.embed_text(labels))
+        for kind, vector in zip(kinds.tolist(), vectors, strict=True):
+            members[kind].append(vector)
+        found = [mean_pairwise(np.stack(group)) for group in members.values() if len(group) > 1]
+        return {"diversity": float(np.mean(found))} if found else {}
+
+
+class _CountedRuntime:
+    """A runtime that counts the passes through the generator's network: the rows of its batches."""
+
+    def __init__(self, runtime: Runtime):
+        self._runtime, self.passes = runtime, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._runtime, name)
+
+    def hidden(self, tokens, *others):
+        self.passes += len(tokens)
+        return self._runtime.hidden(tokens, *others)
+
+
+def _counted(pipe: Pipeline) -> Pipeline:
+    return Pipeline(pipe.checkpoint, _CountedRuntime(pipe.runtime), pipe.origin)
+
+
+def _key(way: Way) -> str:
+    """Names a row of the report."""
+    return json.dumps(asdict(way), sort_keys=True)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..audio.levels import normalize_peak
 from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
-from ..pipeline import INPUT_PEAK_DB, MIN_COLUMNS, Pipeline
+from ..pipeline import MIN_COLUMNS, Pipeline
 from ..render import mel_to_waveform, tokens_to_mel
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What making a sound cost: seconds by the clock, and seconds of all cores together, which other work on the
+    machine does not lengthen."""
+
+    seconds: float
+    core_seconds: float
 
 
 def copy_synthesis(pipe: Pipeline, wave: np.ndarray) -> np.ndarray:
@@ -32,12 +43,12 @@ def round_trip(pipe: Pipeline, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def generate(
     pipe: Pipeline, condition: np.ndarray, seconds: float, settings: DecodeSettings, seed: int
-) -> tuple[np.ndarray, float]:
-    """A sound float32 [n] for a condition [1, D], peak at the models' level, and the seconds that making it took.
+) -> tuple[np.ndarray, Taken]:
+    """A sound float32 [n] for a condition [1, D], peak at the models' level, and what making it took.
 
     Tokens and phases are those of `smg generate` with the same seed; `settings` may be ones that it does not offer.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     config, rng = pipe.config, np.random.default_rng([seed, 0])
     samples = math.ceil(seconds * config.mel.sample_rate)
     grid = (config.rows, max(MIN_COLUMNS, math.ceil(samples / config.column_samples)))
@@ -45,7 +56,8 @@ def generate(
     tokens = pipe.fill(tokens, mask, condition, None, settings, rng, pipe.count(None, grid[1]))
     mel = tokens_to_mel(pipe.runtime, tokens, rng)[:, : math.ceil(samples / config.mel.hop_length)]
     wave = mel_to_waveform(pipe.runtime, mel, rng)[: round(seconds * config.mel.sample_rate)]
-    return normalize_peak(wave, INPUT_PEAK_DB), time.perf_counter() - started
+    wave = normalize_peak(wave, INPUT_PEAK_DB)
+    return wave, Taken(time.perf_counter() - started, time.process_time() - before)
 
 
 def mel_error(pipe: Pipeline, wave: np.ndarray, other: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio.files import atomic_path
+from ..errors import SmgError
 
 Cell = str | float | int | None
 
@@ -19,6 +20,12 @@ class Table:
     title: str
     columns: list[str]
     rows: list[list[Cell]]
+
+
+def measured(row: dict[str, float], name: str) -> Cell:
+    """A number of a row of measurements, with its standard error if that is known."""
+    value, error = row.get(name), row.get(f"{name}_error")
+    return value if error is None else f"{value:.3f} ± {error:.3f}"
 
 
 def plain(table: Table) -> str:
@@ -54,6 +61,29 @@ def show(tables: list[Table]) -> None:
         for row in table.rows:
             drawn.add_row(*(Text(_shown(cell)) for cell in row))
         console.print(drawn)
+
+
+def earlier(path: Path | None, document: dict, part: str) -> dict | None:
+    """The report of an earlier run of the same measurement, if the file is there.
+
+    Args:
+        document: what names the measurement: its `model_hash` and `options`.
+        part: what a report must have.
+
+    Raises:
+        SmgError: the file is none, or that of another model or of other options.
+    """
+    if path is None or not path.exists():
+        return None
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = all(before[name] == document[name] for name in ("model_hash", "options"))
+        before[part].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SmgError(f"{path}: not a report of this command ({error!r}); name another with -o") from None
+    if not same:
+        raise SmgError(f"{path} holds a measurement of another model or with other options; name another with -o")
+    return before
 
 
 def write_report(path: Path, document: dict) -> None:
