@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from .errors import SmgError
 
 FORMAT_VERSION = 1
-VOCODERS = ("griffin-lim", "vocos", "hifigan")
+VOCODERS = ("griffin-lim", "vocos", "hifigan", "bigvgan")
+EMBEDDERS = ("tower", "clap")
 
 
 @dataclass(frozen=True)
@@ -63,34 +64,61 @@ class GeneratorConfig:
     condition_dim: int = 384
     modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
     max_columns: int = 54  # 10 s are 53.8 columns; the paper's 53 are 9.85 s
+    style_dims: int = 0  # numbers that tell a sound's style beside its embedding, see `style`; the paper has none
+
+    @property
+    def condition_size(self) -> int:
+        """Of all that the generator is conditioned on: embedding, style, and whether there is a style."""
+        return self.condition_dim + (self.style_dims + 1 if self.style_dims else 0)
 
 
 @dataclass(frozen=True)
 class EmbedderConfig:
-    """Joint text-audio space: a frozen sentence encoder and an audio tower trained against it."""
+    """Joint text-audio space. `kind` is "tower", a frozen sentence encoder and an audio tower trained against it, or
+    "clap", a published CLAP that has both sides."""
 
+    kind: str = "tower"
     dim: int = 384
     max_text_tokens: int = 64
+    # tower
     width: int = 64
     layers: int = 4
+    # clap: its own front end, Slaney bands of `seconds` of sound in power decibels
+    sample_rate: int = 48000
+    n_fft: int = 1024
+    hop_length: int = 480
+    n_mels: int = 64
+    f_min: float = 50.0
+    f_max: float = 14000.0
+    seconds: float = 10.0
+
+    @property
+    def frames(self) -> int:
+        """Columns of a CLAP's spectrogram."""
+        return 1 + round(self.seconds * self.sample_rate) // self.hop_length
 
 
 @dataclass(frozen=True)
 class VocoderConfig:
-    """Mel to waveform. `kind` is "griffin-lim" (no weights), "vocos" or "hifigan"."""
+    """Mel to waveform. `kind` is "griffin-lim" (no weights), "vocos", "hifigan" or "bigvgan"."""
 
     kind: str = "griffin-lim"
     iterations: int = 4
     # vocos
     width: int = 256
     layers: int = 8
-    # hifigan (V1 by default)
+    # hifigan (V1 by default) and bigvgan
     upsample_rates: tuple[int, ...] = (8, 8, 2, 2)
     upsample_kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
     upsample_initial_channel: int = 512
     resblock: str = "1"
     resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    # bigvgan
+    activation: str = "snakebeta"  # or "snake"
+    snake_logscale: bool = True
+    use_bias_at_final: bool = True
+    use_tanh_at_final: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,7 +148,7 @@ class CheckpointConfig:
 
 
 PRESETS: dict[str, CheckpointConfig] = {
-    "small": CheckpointConfig(name="small"),
+    "small": CheckpointConfig(name="small", generator=GeneratorConfig(style_dims=32)),
     "paper": CheckpointConfig(
         name="paper",
         tokenizer=TokenizerConfig(levels=1, codebook_dim=256, width=512, encoder_layers=8, decoder_layers=12),
@@ -143,7 +171,7 @@ PRESETS: dict[str, CheckpointConfig] = {
         tokenizer=TokenizerConfig(
             width=32, encoder_layers=1, decoder_layers=1, codebook_size=64, codebook_dim=8, levels=2, texture_channels=4
         ),
-        generator=GeneratorConfig(width=32, layers=2, heads=2),
+        generator=GeneratorConfig(width=32, layers=2, heads=2, style_dims=4),
         embedder=EmbedderConfig(width=8, layers=2),
         vocoder=VocoderConfig(width=32, layers=2),
     ),
@@ -199,6 +227,11 @@ _LIMITS = {
     "generator.mlp_ratio": (0.01, 64),
     "generator.dropout": (0, 1),
     "generator.max_columns": (2, 4096),
+    "generator.style_dims": (0, 4096),
+    "embedder.sample_rate": (8000, 192_000),
+    "embedder.n_fft": (16, 1 << 16),
+    "embedder.n_mels": (1, 4096),
+    "embedder.seconds": (0.1, 60),
     "vocoder.iterations": (0, 1000),
 }
 _LIMIT = (0, 1 << 20)  # of all other numbers
@@ -214,16 +247,29 @@ def check_config(config: CheckpointConfig, where: str) -> None:
                 raise SmgError(f"{where}: {part}: {name} is {value}, outside {low} to {high}")
     mel, tokenizer, generator = config.mel, config.tokenizer, config.generator
     for wrong, words in (
-        (not 1 <= mel.hop_length <= mel.n_fft or mel.n_fft % 2, "n_fft has to be even and hop_length at most that"),
-        (not mel.f_min < mel.f_max <= mel.sample_rate / 2, "f_min, f_max and half of sample_rate have to rise"),
+        *_front_end_faults(mel),
+        *_front_end_faults(config.embedder),
         (mel.scale_min >= mel.scale_max, "scale_min has to be below scale_max"),
         (tokenizer.patch < 1 or mel.n_mels % tokenizer.patch, "patch has to divide n_mels"),
         (generator.heads < 1 or generator.width % generator.heads, "heads has to divide the generator's width"),
         (generator.condition_dim != config.embedder.dim, "condition_dim has to be the embedder's dim"),
+        (config.embedder.kind not in EMBEDDERS, f"the embedder's kind has to be one of {', '.join(EMBEDDERS)}"),
         (config.vocoder.kind not in VOCODERS, f"the vocoder's kind has to be one of {', '.join(VOCODERS)}"),
     ):
         if wrong:
             raise SmgError(f"{where}: {words}")
+
+
+def differing(ours: MelConfig, theirs: MelConfig) -> str:
+    """The first setting in which two front ends differ, with both values; empty if they are the same."""
+    pairs = ((name, value, getattr(theirs, name)) for name, value in to_dict(ours).items())
+    return next((f"{name} is {one:g}, not {other:g}" for name, one, other in pairs if one != other), "")
+
+
+def _front_end_faults(ends: MelConfig | EmbedderConfig):
+    """(whether it is so, what is wrong) with the settings of a spectrogram."""
+    yield not 1 <= ends.hop_length <= ends.n_fft or ends.n_fft % 2, "n_fft has to be even and hop_length at most that"
+    yield not ends.f_min < ends.f_max <= ends.sample_rate / 2, "f_min, f_max and half of sample_rate have to rise"
 
 
 def _as_tuple(value):

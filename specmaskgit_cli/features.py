@@ -11,9 +11,10 @@ import numpy as np
 from .audio.files import atomic_path, read_mono
 from .audio.levels import normalize_peak
 from .audio.mel import log_mel
+from .conditions import INPUT_PEAK_DB
 from .config import CheckpointConfig
 from .errors import UsageError
-from .pipeline import INPUT_PEAK_DB, MIN_COLUMNS
+from .pipeline import MIN_COLUMNS
 from .runtime import Runtime
 
 
@@ -127,7 +128,7 @@ def _states(runtime: Runtime, mel: np.ndarray, masked: float, rng: np.random.Gen
     """Hidden states of one window's mel [n_mels, frames] without a condition: [layers + 1, rows, columns, width]."""
     tokens = runtime.encode(mel[None])
     mask = rng.random(tokens.shape[:3]) < masked
-    none = np.zeros((1, runtime.config.generator.condition_dim), np.float32)
+    none = np.zeros((1, runtime.config.generator.condition_size), np.float32)
     states = runtime.features(tokens, mask, none, np.array([True]))[0]
     return states.reshape(len(states), *tokens.shape[1:3], -1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import secrets
@@ -14,15 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.files import read_mono
 from .audio.levels import fade, normalize_peak, peak_gain
-from .audio.mel import log_mel
-from .checkpoint.card import known_embeddings, known_sounds
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
+from .conditions import Conditions
 from .config import VocoderConfig
 from .decoding import DecodeSettings, decode
-from .errors import UsageError
 from .options import (
     Box,
     ContinueOptions,
@@ -37,14 +33,13 @@ from .record import Origin, sha256
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
 from .sound import Sound
+from .style import joined
 
 if TYPE_CHECKING:
     from .features import Embedding, EmbedOptions
 
-INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
 CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
 MIN_COLUMNS = 2
-FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
 GRIFFIN_LIM = "griffin-lim"
 
 Progress = Callable[[int, int], None]
@@ -95,7 +90,7 @@ class Pipeline:
 
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime, origin: Origin | None = None):
         self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
-        self._embedded: dict[str, np.ndarray] = {}
+        self.conditions = Conditions(checkpoint, runtime)
         self.origin = origin  # for the metadata of the sounds
 
     def generate(self, prompt: str | None = None, **options) -> Sound:
@@ -114,18 +109,18 @@ class Pipeline:
         """
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
-        condition = self._condition(options)
-        negative = self._embed(options.negative) if options.negative else None
-        warnings = self.unfamiliar(options.prompt)
+        condition, style = self.conditions.embedding(options), self.conditions.style(options)
+        negative = self.conditions.text(options.negative) if options.negative else None
+        warnings = self.conditions.unfamiliar(options.prompt)
         count = self.count(progress, self._columns(options), options.num * options.candidates)
         sounds = []
         for seed in range(options.seed, options.seed + options.num):
             started = time.perf_counter()
             drawn = [
-                self._draw(options, condition, negative, np.random.default_rng([seed, candidate]), count)
+                self._draw(options, condition, style, negative, np.random.default_rng([seed, candidate]), count)
                 for candidate in range(options.candidates)
             ]
-            scores = [self._score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
+            scores = [self.conditions.score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
             best = int(np.argmax(scores)) if options.candidates > 1 else 0
             mel, rng = drawn[best]
             samples, gain = self._finish(self.vocode(mel, rng), options, seed)
@@ -185,7 +180,7 @@ class Pipeline:
         origin = replace(self.origin, input_sha256=sha256(read) if read else None)
         return [replace(sound, origin=origin) for sound in sounds]
 
-    def _draw(self, options, condition, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
+    def _draw(self, options, condition, style, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
         """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
         settings = DecodeSettings(
             options.steps, options.guidance, options.temperature, options.top_p, order=options.order
@@ -193,7 +188,10 @@ class Pipeline:
         config = self.config
         grid = (config.rows, self._columns(options))
         tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-        tokens = self.fill(tokens, mask, condition, negative, settings, rng, count)
+        if style is not None and options.prompt is not None:
+            drawn = self.conditions.drawn_style(condition, rng)
+            style = style if drawn is None else options.like_weight * style + (1 - options.like_weight) * drawn
+        tokens = self.fill(tokens, mask, condition, negative, settings, rng, count, style)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng
 
@@ -206,6 +204,7 @@ class Pipeline:
         settings: DecodeSettings,
         rng: np.random.Generator,
         count: Counter,
+        style: np.ndarray | None = None,
     ) -> np.ndarray:
         """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
 
@@ -213,8 +212,12 @@ class Pipeline:
             tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
             condition: float32 [1, D], and negative the same or None.
             count: told of each step, over the windows of `windows(columns)`.
+            style: float32 [1, style_dims]; None draws that of a known sound that the condition is near.
         """
-        tokens, mask = tokens.copy(), mask.copy()
+        tokens, mask, dims = tokens.copy(), mask.copy(), self.config.generator.style_dims
+        style = self.conditions.drawn_style(condition, rng) if style is None else style
+        condition = joined(condition, style, dims)
+        negative = None if negative is None else joined(negative, style, dims)
         for low, high in self.windows(tokens.shape[1]):
             tokens[:, low:high] = decode(
                 self.runtime, tokens[None, :, low:high], mask[None, :, low:high], condition, settings, [rng],
@@ -246,38 +249,6 @@ class Pipeline:
         samples = math.ceil(options.seconds * self.config.mel.sample_rate)
         return max(MIN_COLUMNS, math.ceil(samples / self.config.column_samples))
 
-    def _condition(self, options: GenerateOptions) -> np.ndarray:
-        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them."""
-        parts = []
-        if options.prompt is not None:
-            parts.append((self._embed(options.prompt), 1 - options.like_weight if options.like else 1.0))
-        if options.like is not None:
-            weight = options.like_weight if options.prompt is not None else 1.0
-            parts.append((self.runtime.embed_audio(self._read_mel(options.like)[None]), weight))
-        total = sum(weight * embedding for embedding, weight in parts)
-        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
-
-    def _embed(self, text: str) -> np.ndarray:
-        """A text in the joint space, [1, D]; the last one is remembered, as it is asked for more than once."""
-        if text not in self._embedded:
-            self._embedded = {text: self.runtime.embed_text([text])}
-        return self._embedded[text]
-
-    def _read_mel(self, path: str) -> np.ndarray:
-        """A sound file as the models hear it: mono, at their rate and level; at most the window's length of it."""
-        config = self.config
-        samples = read_mono(path, config.mel.sample_rate)[: config.generator.max_columns * config.column_samples]
-        if not np.any(samples):
-            raise UsageError(f"{path} is silent; name a file with sound in it")
-        mel = log_mel(normalize_peak(samples, INPUT_PEAK_DB), config.mel)
-        missing = max(0, config.tokenizer.patch - mel.shape[1])
-        return np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
-
-    def _score(self, mel: np.ndarray, condition: np.ndarray) -> float:
-        missing = max(0, self.config.tokenizer.patch - mel.shape[1])
-        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
-        return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
-
     def _finish(self, samples: np.ndarray, options: GenerateOptions, seed: int) -> tuple[np.ndarray, float]:
         """Exactly as long as asked, peak at -1 dBFS, and without clicks at the ends, or at the join of a loop.
 
@@ -292,27 +263,6 @@ class Pipeline:
 
         closed, _ = close_loop(Request.of(self, options, seed), samples[:, None], rate, JOIN_SECONDS)
         return normalize_peak(closed[:, 0]), peak_gain(closed)
-
-    @functools.cached_property
-    def sounds(self) -> list[str]:
-        """Names of the sounds the model was trained on."""
-        return known_sounds(self.checkpoint)
-
-    def nearest_sounds(self, prompt: str, count: int = 3) -> list[tuple[str, float]]:
-        """The known sounds nearest to a text, with their cosines; empty for a model that has no list of them."""
-        if not self.sounds:
-            return []
-        embeddings = known_embeddings(self.checkpoint)
-        cosines = embeddings @ self._embed(prompt)[0]
-        return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
-
-    def unfamiliar(self, prompt: str | None) -> tuple[str, ...]:
-        """A warning where a prompt is far from all that the model was trained on."""
-        nearest = self.nearest_sounds(prompt) if prompt else []
-        if not nearest or nearest[0][1] >= FAMILIAR:
-            return ()
-        names = ", ".join(name for name, _ in nearest)
-        return (f"{prompt!r} is far from the sounds this model knows; the nearest are: {names}",)
 
 
 class Counter:

@@ -9,6 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 import soundfile
+from json_page import parsed
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -21,6 +22,7 @@ from specmaskgit_cli.evaluation.probe import ProbeOptions, probe  # noqa: E402
 from specmaskgit_cli.features import EmbedOptions, embed_wave, windows  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
+from specmaskgit_cli.style import joined  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +39,12 @@ def test_runtimes_agree_on_features_and_the_last_is_what_hidden_normalises(train
     config, rng = runtimes[0].config, np.random.default_rng(0)
     tokens = rng.integers(0, 64, (2, 5, 7, 2))
     mask, dropped = rng.random((2, 5, 7)) < 0.3, np.array([True, False])
-    condition = runtimes[0].embed_text(["rain", "dog barking"])
+    style = rng.standard_normal((2, config.generator.style_dims)).astype(np.float32)
+    condition = joined(runtimes[0].embed_text(["rain", "dog barking"]), style, config.generator.style_dims)
     a, b = (r.features(tokens, mask, condition, dropped) for r in runtimes)
     assert a.shape == (2, config.generator.layers + 1, 35, config.generator.width)
     np.testing.assert_allclose(a, b, atol=1e-4)
-    hidden = runtimes[0].hidden(tokens, mask, condition, dropped)
+    hidden = runtimes[0].hidden(tokens, mask, condition, dropped, np.tile(np.arange(35), (2, 1)))
     weights = runtimes[0].weights("generator")
     last = (a[:, -1] - a[:, -1].mean(-1, keepdims=True)) / np.sqrt(a[:, -1].var(-1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(last * weights["norm.weight"] + weights["norm.bias"], hidden, atol=1e-4)
@@ -99,7 +102,7 @@ def test_embed_writes_what_python_gives(pipe, trained, tmp_path, capsys):
     out = tmp_path / "x.npz"
     names = [str(file) for file in files]
     assert _run(["embed", *names, "-o", str(out), "--model", str(trained[1]), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = parsed(capsys.readouterr().out)
     assert report["frames"] == [3, 5] and report["model_hash"] == pipe.checkpoint.hash
     with np.load(out) as found:  # no pickles
         assert list(found["files"]) == names and str(found["model_hash"]) == pipe.checkpoint.hash
@@ -208,4 +211,4 @@ def test_probe_prints_a_table_and_keeps_features(trained, sound_folder, tmp_path
 
     monkeypatch.setattr(module, "read_wave", None)  # the features are not computed again
     assert _run([*arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["features"] == report["features"]
+    assert parsed(capsys.readouterr().out)["features"] == report["features"]

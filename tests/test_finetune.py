@@ -14,6 +14,7 @@ from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # 
 from specmaskgit_cli.cli import _run  # noqa: E402
 from specmaskgit_cli.errors import SmgError, UsageError  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
+from specmaskgit_cli.style import StyleBank  # noqa: E402
 from specmaskgit_cli.training import finetune as module  # noqa: E402
 from specmaskgit_cli.training.finetune import FinetuneOptions, FinetuneStage, finetune  # noqa: E402
 from specmaskgit_cli.training.loop import TrainOptions  # noqa: E402
@@ -53,6 +54,9 @@ def test_the_result_is_a_checkpoint_like_any_other(trained, tuned):
     known = json.loads((tuned / "known_sounds.json").read_text())
     assert known == [*json.loads((trained[1] / "known_sounds.json").read_text()), "zap gun"]
     assert len(new.tensors("known_sounds.safetensors")["embeddings"]) == len(known)
+    styles, before = (StyleBank.read(found, len(known)) for found in (new, old))
+    np.testing.assert_array_equal(styles.styles[: len(before.styles)], before.styles)
+    assert set(styles.sounds[len(before.sounds) :]) == {known.index("zap gun")}
     card = (tuned / "README.md").read_text()
     assert card.startswith("---") and "## Fine-tuning" in card and "4 steps" in card and old.hash in card
     assert "Somebody" in (tuned / "CREDITS.md").read_text()
@@ -60,7 +64,7 @@ def test_the_result_is_a_checkpoint_like_any_other(trained, tuned):
     changed = {name for name in old._sums if old._sums[name] != new._sums[name]}
     assert changed == {
         "generator.safetensors", "config.json", "README.md", "CREDITS.md", "known_sounds.json",
-        "known_sounds.safetensors",
+        "known_sounds.safetensors", "styles.safetensors",
     }  # fmt: skip
     assert set(old.tensors("generator.safetensors")) == set(new.tensors("generator.safetensors"))
 
@@ -69,7 +73,7 @@ def test_both_backends_open_it_and_it_knows_the_new_sound(tuned):
     sounds = [load(str(tuned), backend=backend).generate("zap gun", seconds=1, seed=1) for backend in ("onnx", "torch")]
     np.testing.assert_allclose(sounds[0].mel, sounds[1].mel, atol=1e-2)
     assert not sounds[0].warnings
-    assert load(str(tuned)).nearest_sounds("zap gun")[0][0] == "zap gun"
+    assert load(str(tuned)).conditions.nearest("zap gun")[0][0] == "zap gun"
 
 
 def stage_of(checkpoint, folder, steps, tuning, lr=3e-3):

@@ -161,4 +161,4 @@ def test_the_shipped_model_is_whole_and_small(pipe):
     folder = pipe.checkpoint.directory
     assert set(inspect_files(folder).values()) == {"ok"}
     assert sum(f.stat().st_size for f in folder.rglob("*")) < 64e6
-    assert len(pipe.sounds) > 500 and pipe.config.license == "CC-BY-SA-4.0"
+    assert len(pipe.conditions.sounds) > 500 and pipe.config.license == "CC-BY-SA-4.0"

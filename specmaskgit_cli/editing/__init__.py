@@ -38,7 +38,7 @@ def edit_source(pipe: Pipeline, source: Source, options: EditOptions, progress: 
     """As `edit`, of a sound that is in memory; `options.input` is only its name."""
     if options.seed is None:
         options = replace(options, seed=secrets.randbelow(2**32 - options.num))
-    warnings = pipe.unfamiliar(options.prompt)
+    warnings = pipe.conditions.unfamiliar(options.prompt)
     sounds = []
     for index in range(options.num):
         started, seed = time.perf_counter(), options.seed + index

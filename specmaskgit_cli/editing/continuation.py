@@ -40,7 +40,7 @@ def continuation(request: Request, source: Source, options: ContinueOptions) -> 
     heard = excerpt(near, source.rate, config)
     exact = max(1, heard.place(length))  # what follows in `heard.wave` is padding
     if request.condition is None:
-        request.condition = request.pipe.runtime.embed_audio(log_mel(heard.wave, cfg)[None])
+        request.hear(log_mel(heard.wave, cfg))
 
     wanted = int(np.ceil((options.seconds + JOIN_SECONDS) * cfg.sample_rate))
     context = min(CONTEXT_COLUMNS * column, exact)

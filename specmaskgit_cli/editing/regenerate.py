@@ -25,17 +25,19 @@ MAX_RISE = 0.35  # nats, above what came before, up to a sound that follows
 # Nats a band by which the guess at a missing high end falls: the mean of 200 sounds above 3.6 kHz. The slope of a
 # sound's lower bands says next to nothing about it.
 TILT = 0.07
+KNOWN_BAND = 0.5  # a band says something of the style if known for this share of the frames that are known at all
 STEADY_FRAMES = 5  # over which the level it goes by is averaged: the texture below is not that above
 
 
 @dataclass
 class Request:
-    """How the new cells of one sound are drawn: `condition` and `negative` are float32 [1, D]."""
+    """How the new cells of one sound are drawn: `condition` and `negative` float32 [1, D], `style` [1, style_dims]."""
 
     pipe: Pipeline
     settings: DecodeSettings
     rng: np.random.Generator
-    condition: np.ndarray | None = None  # None: the embedding of what stays
+    condition: np.ndarray | None = None  # None: embedding and style of what stays
+    style: np.ndarray | None = None
     negative: np.ndarray | None = None
     progress: Progress | None = None
 
@@ -45,15 +47,18 @@ class Request:
         settings = DecodeSettings(
             options.steps, options.guidance, options.temperature, options.top_p, order=options.order
         )
-        embed = pipe.runtime.embed_text
-        return cls(
-            pipe,
-            settings,
-            np.random.default_rng(seed),
-            embed([options.prompt]) if options.prompt else None,
-            embed([options.negative]) if options.negative else None,
-            progress,
-        )
+        embed, rng = pipe.runtime.embed_text, np.random.default_rng(seed)
+        made = cls(pipe, settings, rng, progress=progress)
+        if options.prompt:
+            made.condition = embed([options.prompt])
+            made.style = pipe.conditions.drawn_style(made.condition, rng)
+        if options.negative:
+            made.negative = embed([options.negative])
+        return made
+
+    def hear(self, mel: np.ndarray) -> None:
+        """Go by a sound's embedding and style: its natural-log mel is [n_mels, frames]."""
+        self.condition, self.style = self.pipe.runtime.embed_audio(mel[None]), self.pipe.conditions.style_of(mel)
 
     def part(self, index: int, count: int) -> Request:
         """The same for step `index` of `count`, whose progress is that share of the whole; the generator is shared."""
@@ -117,14 +122,17 @@ def regenerate_mel(
     # A patch is drawn as a whole or not at all.
     mask = fresh.reshape(rows, patch, columns, patch).mean(axis=(1, 3)) > least
     made = guess(mel, fresh)
-    condition = request.condition
+    condition, style = request.condition, request.style
     if condition is None:
         heard = known.any(axis=0) if not known.any(axis=0).all() else slice(None)
-        condition = pipe.runtime.embed_audio(_at_least(made[:, heard] if known.any() else made, patch)[None])
+        stays = _at_least(made[:, heard] if known.any() else made, patch)
+        bands = known.mean(axis=1) > KNOWN_BAND * known.any(axis=0).mean()
+        condition, style = pipe.runtime.embed_audio(stays[None]), pipe.conditions.style_of(stays, bands)
     tokens = pipe.runtime.encode(made[None])[0]
     tokens = pipe.fill(
-        tokens, mask, condition, request.negative, request.settings, request.rng, pipe.count(request.progress, columns)
-    )
+        tokens, mask, condition, request.negative, request.settings, request.rng,
+        pipe.count(request.progress, columns), style,
+    )  # fmt: skip
     drawn = tokens_to_mel(pipe.runtime, tokens, request.rng)
     drawn = made + np.float32(trust) * (drawn + correction(mel - drawn, known) - made)
     return settle(np.where(fresh, drawn, mel), fresh)

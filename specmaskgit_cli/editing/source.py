@@ -8,9 +8,9 @@ import numpy as np
 
 from ..audio.files import read_audio, resample
 from ..audio.levels import peak_gain
+from ..conditions import INPUT_PEAK_DB
 from ..config import CheckpointConfig
 from ..errors import SmgError, UsageError
-from ..pipeline import INPUT_PEAK_DB
 
 MIN_SECONDS = 0.05
 MAX_CHANNEL_GAIN = 4.0

@@ -33,7 +33,7 @@ def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
     chosen = request.rng.permutation(cells) < round(options.amount * cells)
     fresh = chosen.reshape(config.rows, -1).repeat(patch, axis=0).repeat(patch, axis=1)
     if request.condition is None:
-        request.condition = request.pipe.runtime.embed_audio(mel[None])
+        request.hear(mel)
     mel = regenerate_mel(request, mel, fresh)
     samples = heard.back(mel_to_waveform(request.pipe.runtime, mel, request.rng))
     return Edited(limit_peak(samples, 0.0), source.rate, mel)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..config import MelConfig
+from .borrowed import is_converted, part_of
 from .data import Clip
 from .loop import run_config
 
@@ -50,6 +51,11 @@ def credits(clips: list[Clip]) -> str:
 def _training_table(runs: list[Path]) -> str:
     rows = ["| stage | parameters | steps | minutes | validation |", "|---|---|---|---|---|"]
     for run in runs:
+        if is_converted(run):
+            stage, checkpoint = part_of(run)
+            terms = f", licence {checkpoint.config.license}" if checkpoint.config.license else ""
+            rows.append(f"| {stage} | converted: {checkpoint.config.name}{terms} | | | |")
+            continue
         options = json.loads((run / "options.json").read_text())
         metrics = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
         found = ", ".join(f"{k.removeprefix('val_')} {v:.3g}" for k, v in metrics.items() if k.startswith("val_"))

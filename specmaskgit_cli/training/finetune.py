@@ -22,21 +22,33 @@ from torch import Tensor
 
 from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
+from ..conditions import Conditions
 from ..config import to_dict
 from ..decoding import DecodeSettings, decode
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
 from ..runtime.torch import TorchRuntime
+from ..style import StyleBank, joined
 from .card import credits
 from .data import ClipCache, open_cache
-from .generator import DEEPER_SHARE, DEEPER_WEIGHT, TYPICAL, GeneratorStage
+from .generator import (
+    CONDITION_DROPOUT,
+    DEEPER_SHARE,
+    DEEPER_WEIGHT,
+    TYPICAL,
+    GeneratorStage,
+    mask_counts,
+    mask_order,
+)
 from .loop import TrainOptions, load_run, train
-from .pack import check_free, new_checkpoint, write_known_sounds
+from .pack import check_free, labels_of, new_checkpoint, write_known_sounds
 from .pack import known_sounds as sounds_of
+from .styles import style_bank, write_styles
 
 REHEARSED = 64  # grids that the old model makes
 REHEARSAL_SHARE = 0.1  # of the time that may go into making them
 REHEARSAL = DecodeSettings(steps=8, guidance=3.0)
+REHEARSE = 1  # stream of random choices
 ALIKE = 0.7  # cosine to a new sound above which a known one is not held on to
 CREDITS = "CREDITS.md"
 KNOWN_EMBEDDINGS = "known_sounds.safetensors"
@@ -69,7 +81,7 @@ class FinetuneStage(GeneratorStage):
 
     Args:
         runtime: the old model.
-        known: embeddings of the sounds to hold on to, float32 [n, condition_dim].
+        known: embeddings of the sounds to hold on to, float32 [n, D].
         seconds: that may go into making grids of them.
     """
 
@@ -89,17 +101,17 @@ class FinetuneStage(GeneratorStage):
         )  # fmt: skip
         self.replay = _replay(runtime, known, seconds, options) if tuning.rehearsal else None
 
-    def loss(self, rng, step):
+    def draw(self, part, share: float = 1.0):
+        return super().draw(part, share if self.replay is None else 1 - self.tuning.rehearsal)
+
+    def loss(self, part, drawn):
+        loss, logs = super().loss(part, drawn)
         if self.replay is None:
-            return super().loss(rng, step)
-        columns, share = self._columns(rng), self.tuning.rehearsal
-        tokens, condition = self._batch("train", rng, self._size(columns, 1 - share), columns)
-        mask, dropped = self._hide(rng, tokens.shape[:3])
-        hidden = self.model.hidden(tokens, mask, condition, dropped)
-        first, deeper = self._cross_entropy(hidden, tokens, mask, rng)
-        kept = self._divergence(rng, self._size(min(columns, TYPICAL), share), columns)
-        loss = first + DEEPER_WEIGHT * deeper + self.tuning.keep * kept
-        return loss, {"first": float(first.detach()), "kept": float(kept.detach())}
+            return loss, logs
+        columns = drawn[1].shape[2]
+        size = self._size(min(columns, TYPICAL), self.tuning.rehearsal)
+        kept = self._divergence(part.rng(REHEARSE), size, columns)
+        return loss + self.tuning.keep * kept, {"first": logs["first"], "kept": float(kept.detach())}
 
     def _divergence(self, rng, size: int, columns: int) -> Tensor:
         """Kullback-Leibler divergence from the old model at masked positions of rehearsed grids, weighted as the loss
@@ -108,7 +120,10 @@ class FinetuneStage(GeneratorStage):
         chosen = torch.from_numpy(rng.integers(len(grids), size=size)).to(self.device)
         start = int(rng.integers(max(1, grids.shape[2] - columns + 1)))
         tokens, condition = grids[chosen][:, :, start : start + columns], conditions[chosen]
-        mask, dropped = self._hide(rng, tokens.shape[:3])
+        grid = tokens.shape[1:3]
+        mask = mask_order([rng] * size, grid) < mask_counts(rng, size, grid)[:, None, None]
+        mask = torch.from_numpy(mask).to(self.device)
+        dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
         where, codes = mask.flatten(1), tokens.flatten(1, 2)[mask.flatten(1)]
         rows = self.model.hidden(tokens, mask, condition, dropped)[where]
         with torch.no_grad():
@@ -139,7 +154,10 @@ class FinetuneStage(GeneratorStage):
 def _replay(runtime: TorchRuntime, known: np.ndarray, seconds: float, options: TrainOptions) -> tuple[Tensor, Tensor]:
     """Grids of known sounds, as far as the time allows, int64 [n, rows, columns, levels], and their conditions."""
     config, rng = runtime.config, np.random.default_rng(options.seed)
-    chosen = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
+    conditions = Conditions(runtime.checkpoint, runtime)
+    wanted = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
+    dims = config.generator.style_dims
+    chosen = np.concatenate([joined(one, conditions.drawn_style(one, rng), dims) for one in wanted[:, None]])
     grid = config.rows, min(TYPICAL, config.generator.max_columns)
     made, deadline = [], time.monotonic() + seconds
     for at in range(0, len(chosen), 8):
@@ -191,9 +209,13 @@ def finetune(
     with new_checkpoint(output) as building:
         _copy(checkpoint, building)
         _finished(run, stage, building)
-        write_known_sounds(
-            building, [*old_names, *(names[i] for i in added)], np.concatenate([old_embeddings, embeddings[added]])
-        )
+        merged = [*old_names, *(names[i] for i in added)]
+        write_known_sounds(building, merged, np.concatenate([old_embeddings, embeddings[added]]))
+        if stage.styles:
+            bank = style_bank(new, runtime.config, stage.styles, labels_of(new.clips), embeddings)
+            places = np.array([merged.index(name) for name in names])
+            old = StyleBank.read(checkpoint, len(old_names))
+            write_styles(building, old, StyleBank(bank.styles, places[bank.sounds]))
         _describe(checkpoint, building, output.name, len(new.clips), section, new.clips)
     shutil.rmtree(run)
     return {"before": before, "after": after}
@@ -217,7 +239,8 @@ def _known(checkpoint: Checkpoint) -> tuple[list[str], np.ndarray]:
 def _imagined(runtime: TorchRuntime, seed: int) -> np.ndarray:
     """Conditions as the model met them in training, for one that does not say what it knows: float32 [n, D]."""
     model = runtime.model("generator")
-    mean, scale = model.condition_mean.cpu().numpy(), model.condition_scale.cpu().numpy()
+    dim = model.config.condition_dim
+    mean, scale = (t.cpu().numpy()[:dim] for t in (model.condition_mean, model.condition_scale))
     drawn = mean + scale * np.random.default_rng(seed).standard_normal((REHEARSED, len(mean)))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Training of the generator: masked cross-entropy on tokens of captioned canvases (arXiv 2406.17672, section 3.2)."""
+"""Training of the generator: masked cross-entropy on tokens of canvases (arXiv 2406.17672, section 3.2)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from torch import Tensor
 from ..config import CheckpointConfig
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
+from ..style import Projection, describe
 from .canvas import CanvasMaker
-from .caption_bank import CaptionBank
+from .caption_bank import CaptionBank, standardisation
 from .data import ClipCache
 from .loop import Stage, TrainOptions
 
 LABEL_SMOOTHING = 0.1
 CONDITION_DROPOUT = 0.1
 FULL_MASK = 0.15  # share of examples that are masked all over: there the condition has to do everything
-DEEPER_SHARE = 0.25  # share of the masked positions whose deeper levels are trained on at a step
+DEEPER_SHARE = 0.25  # share of an example's masked positions whose deeper levels are trained on at a step
 DEEPER_WEIGHT = 0.12
 SHORT, TYPICAL = 12, 22  # columns of a canvas: about 2 and 4 s
+AUDIO_SHARES = {"text": 0.0, "audio": 1.0, "both": 0.2}  # of the examples conditioned on their own sound, by condition
+STATISTICS = 512  # sounds from which those of a condition on audio alone are taken
+STYLE_SOUNDS = 2000  # sounds whose principal components are the styles
+STYLE_DROPOUT = 0.15
 
 
 class GeneratorStage(Stage):
-    """Loss of the generator over a frozen tokenizer, prompted with text and, at times, with the sound's embedding.
+    """Loss of the generator over a frozen tokenizer, conditioned on captions or on the sounds' own embeddings.
 
     Args:
         embed_text: texts -> float32 [n, condition_dim].
-        embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim]; None trains on text alone.
-        audio_share: share of the examples conditioned on their audio embedding instead of a caption.
+        embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim].
+        condition: "text", "audio" as in the paper, or "both": one or the other, drawn for each example.
         model: to train further; None makes a new one.
     """
 
@@ -38,43 +43,72 @@ class GeneratorStage(Stage):
 
     def __init__(
         self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache,
-        tokenizer: Tokenizer, embed_text, embed_audio=None, audio_share: float = 0.2, model: Generator | None = None,
+        tokenizer: Tokenizer, embed_text, embed_audio=None, condition: str = "text", model: Generator | None = None,
     ):  # fmt: skip
         super().__init__(config, options)
+        self.settings = {"condition": condition} | self.settings
         self.tokenizer = tokenizer.to(self.device).eval().requires_grad_(False)
-        self.embed_audio, self.audio_share = embed_audio, audio_share if embed_audio else 0.0
+        self.embed_audio, self.audio_share = embed_audio, AUDIO_SHARES[condition]
         self.makers = {"train": CanvasMaker(train, config.mel), "val": CanvasMaker(val, config.mel)}
-        self.captions = CaptionBank([*train.clips, *val.clips], embed_text)
+        self.captions, self.styles = None, None
+        if self.audio_share < 1:
+            self.captions = CaptionBank([*train.clips, *val.clips], embed_text, self.device)
         self.model = model or self._new_model()
-        seeds = range(self.validation_batches)
-        self.validation = [self._batch("val", np.random.default_rng(i), 32, TYPICAL) for i in seeds]
+        self.styles = projection(self.model)
+        rngs = (np.random.default_rng(i) for i in range(self.validation_batches))
+        self.validation = [self._encode(*self._sounds("val", [rng] * 32, TYPICAL)) for rng in rngs]
 
     def _new_model(self) -> Generator:
         model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
         model.codebooks.copy_(self.tokenizer.quantizer.codebooks)
-        mean, scale = self.captions.statistics()
-        model.condition_mean.copy_(mean)
-        model.condition_scale.copy_(scale)
+        mean, scale = standardisation(self.captions.embeddings if self.captions else self._some_conditions())
+        model.condition_mean[: len(mean)] = mean
+        model.condition_scale[: len(scale)] = scale
+        if dims := self.config.generator.style_dims:
+            rng, frames = np.random.default_rng(self.options.seed), TYPICAL * self.config.tokenizer.patch
+            drawn = (self.makers["train"].draw(rng, frames)[0].T[None] for _ in range(STYLE_SOUNDS))
+            fitted = Projection.fit(np.concatenate([describe(mel) for mel in drawn]), dims)
+            for name, value in vars(fitted).items():
+                getattr(model, f"style_{name}").copy_(torch.from_numpy(value))
         return model
 
-    def loss(self, rng, step):
+    def _some_conditions(self) -> Tensor:
+        rngs = [np.random.default_rng([self.options.seed, i]) for i in range(STATISTICS)]
+        batches = (rngs[i : i + 32] for i in range(0, STATISTICS, 32))
+        return torch.cat([self._encode(*self._sounds("train", batch, TYPICAL))[1] for batch in batches])
+
+    def draw(self, part, share: float = 1.0):
+        """(sounds as `_sounds` gives them, masked positions, those whose deeper levels are trained, dropped conditions,
+        how many positions of both kinds the whole batch has), for `share` of a batch."""
+        rng = part.rng()
         columns = self._columns(rng)
-        tokens, condition = self._batch("train", rng, self._size(columns), columns)
-        mask, dropped = self._hide(rng, tokens.shape[:3])
+        size, grid = self._size(columns, share), (self.config.rows, columns)
+        counts = mask_counts(rng, size, grid)
+        deeper = np.maximum(1, (counts * DEEPER_SHARE).astype(int))
+        totals = int(counts.sum()), int(deeper.sum())
+        rngs, examples = part.rngs(size), part.examples(size)
+        if not rngs:
+            return None
+        order = mask_order(rngs, grid)
+        masks = (torch.from_numpy(order < n[examples, None, None]) for n in (counts, deeper))
+        dropped = torch.tensor([rng.random() < CONDITION_DROPOUT for rng in rngs])
+        return self._sounds("train", rngs, columns), *masks, dropped, totals
+
+    def loss(self, part, drawn):
+        if drawn is None:
+            return torch.zeros((), device=self.device), {"first": 0.0, "deeper": 0.0}
+        sounds, mask, some, dropped, totals = drawn
+        mask, some, dropped = (t.to(self.device) for t in (mask, some, dropped))
+        tokens, condition = self._encode(*sounds)
         hidden = self.model.hidden(tokens, mask, condition, dropped)
-        first, deeper = self._cross_entropy(hidden, tokens, mask, rng)
-        return first + DEEPER_WEIGHT * deeper, {"first": float(first.detach()), "deeper": float(deeper.detach())}
+        first = self._cross_entropy(hidden, tokens, mask, range(1)) / totals[0]
+        deeper = self._cross_entropy(hidden, tokens, some, range(1, tokens.shape[3])) / totals[1]
+        logs = {"first": float(first.detach()), "deeper": float(deeper.detach())}
+        return first + DEEPER_WEIGHT * deeper, logs
 
     def _size(self, columns: int, share: float = 1.0) -> int:
         """Examples a step; the more the shorter they are."""
         return max(1, round(share * self.options.batch * TYPICAL / columns))
-
-    def _hide(self, rng, grid) -> tuple[Tensor, Tensor]:
-        """Masks for tokens [B, rows, columns], and bool [B] of the examples that lose their condition."""
-        ratio = np.cos(rng.random(grid[0]) * np.pi / 2)
-        ratio[rng.random(grid[0]) < FULL_MASK] = 1.0
-        mask = self._mask(rng, ratio, grid[1:])
-        return mask, torch.from_numpy(rng.random(grid[0]) < CONDITION_DROPOUT).to(self.device)
 
     def _columns(self, rng) -> int:
         """Mostly short canvases, which show more sounds at the same cost; some as long as the model allows."""
@@ -82,53 +116,75 @@ class GeneratorStage(Stage):
         choice = rng.choice([SHORT, TYPICAL, limit, int(rng.integers(6, TYPICAL))], p=[0.45, 0.3, 0.1, 0.15])
         return min(int(choice), limit)
 
-    def _cross_entropy(self, hidden: Tensor, tokens: Tensor, mask: Tensor, rng, smoothing=LABEL_SMOOTHING):
-        """(first level's mean cross-entropy at masked positions, sum over the deeper levels at some of them)."""
-        rows = hidden[mask.flatten(1)]
-        codes = tokens.flatten(1, 2)[mask.flatten(1)]
-        levels = codes.shape[1]
-        tables = self.model.tables()
-
-        def entropy(rows, codes, k):
+    def _cross_entropy(self, hidden: Tensor, tokens: Tensor, where: Tensor, levels, smoothing=LABEL_SMOOTHING):
+        """Sum over positions (bool [B, rows, columns]) and levels."""
+        rows, codes = hidden[where.flatten(1)], tokens.flatten(1, 2)[where.flatten(1)]
+        tables, total = self.model.tables(), hidden.new_zeros(())
+        for k in levels:
             logits = self.model.logits(rows, codes, torch.tensor(k, device=self.device), tables)
-            return F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing)
+            total = total + F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing, reduction="sum")
+        return total
 
-        first = entropy(rows, codes, 0)
-        if levels == 1:
-            return first, first.new_zeros(())
-        some = torch.from_numpy(rng.permutation(len(rows))[: max(1, int(len(rows) * DEEPER_SHARE))]).to(self.device)
-        rows, codes = rows[some], codes[some]
-        deeper = sum(entropy(rows, codes, k) for k in range(1, levels))
-        return first, deeper
-
-    def _mask(self, rng, ratio: np.ndarray, grid) -> Tensor:
-        """Random masks bool [B, rows, columns] with the given share of True, at least one each."""
-        cells = grid[0] * grid[1]
-        order = np.argsort(rng.random((len(ratio), cells)), axis=1).argsort(axis=1)
-        mask = order < np.maximum(1, np.ceil(ratio * cells))[:, None]
-        return torch.from_numpy(mask.reshape(len(ratio), *grid)).to(self.device)
+    def _sounds(self, split: str, rngs: list, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """(mels, embeddings of captions, which are conditioned on the sound instead, what tells of their styles), one
+        for each generator."""
+        frames = columns * self.config.tokenizer.patch
+        drawn = [self.makers[split].draw(rng, frames) for rng in rngs]
+        mel, text = torch.from_numpy(np.stack([m.T for m, _ in drawn])), None
+        if self.captions:
+            text = torch.stack([self.captions.draw(clip, rng) for (_, clip), rng in zip(drawn, rngs, strict=True)])
+        heard = [self.audio_share > 0 and rng.random() < self.audio_share for rng in rngs]
+        style = torch.zeros(len(rngs), 0)
+        if self.styles:
+            told = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
+            style = torch.from_numpy(self.styles(mel.numpy()))
+            style = torch.cat([style, torch.ones(len(rngs), 1)], 1) * told
+        return mel, text, torch.tensor(heard), style
 
     @torch.no_grad()
-    def _batch(self, split: str, rng, size: int, columns: int) -> tuple[Tensor, Tensor]:
-        frames = columns * self.config.tokenizer.patch
-        drawn = [self.makers[split].draw(rng, frames) for _ in range(size)]
-        mel = torch.from_numpy(np.stack([m.T for m, _ in drawn])).to(self.device)
-        condition = torch.stack([self.captions.draw(clip, rng) for _, clip in drawn]).to(self.device)
-        if self.audio_share:
-            chosen = torch.from_numpy(rng.random(size) < self.audio_share).to(self.device)
-            condition = torch.where(chosen[:, None], self.embed_audio(mel), condition)
-        return self.tokenizer.encode(mel), condition
+    def _encode(self, mel: Tensor, text: Tensor | None, heard: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens, conditions) of what `_sounds` gives."""
+        mel, heard = mel.to(self.device), heard.to(self.device)
+        if text is None:
+            condition = self.embed_audio(mel)
+        else:
+            condition = text.to(self.device)
+            if self.audio_share:
+                condition = torch.where(heard[:, None], self.embed_audio(mel), condition)
+        return self.tokenizer.encode(mel), torch.cat([condition, style.to(self.device)], 1)
 
     def validate(self):
         """First-level cross-entropy: averaged over masks, and fully masked with and without the condition."""
         sums: dict[str, float] = {}
         for i, (tokens, condition) in enumerate(self.validation):
-            rng = np.random.default_rng(i)
-            partly = self._mask(rng, np.cos(rng.random(len(tokens)) * np.pi / 2), tokens.shape[1:3])
+            rng, grid = np.random.default_rng(i), tokens.shape[1:3]
+            counts = np.maximum(1, np.ceil(np.cos(rng.random(len(tokens)) * np.pi / 2) * grid.numel()))
+            partly = mask_order([rng] * len(tokens), grid) < counts[:, None, None]
+            partly = torch.from_numpy(partly).to(self.device)
             fully = torch.ones_like(partly)
             for key, mask, drop in (("ce", partly, False), ("ce_full", fully, False), ("ce_full_null", fully, True)):
                 dropped = torch.full((len(tokens),), drop, device=self.device)
                 hidden = self.model.hidden(tokens, mask, condition, dropped)
-                first, _ = self._cross_entropy(hidden, tokens, mask, rng, smoothing=0.0)
+                first = self._cross_entropy(hidden, tokens, mask, range(1), smoothing=0.0) / mask.sum()
                 sums[key] = sums.get(key, 0.0) + float(first) / len(self.validation)
         return sums
+
+
+def projection(model: Generator) -> Projection | None:
+    """How a generator tells styles from sounds; None if it does without them."""
+    if not model.config.style_dims:
+        return None
+    return Projection(*(getattr(model, f"style_{name}").cpu().numpy() for name in ("mean", "scale", "basis")))
+
+
+def mask_counts(rng, size: int, grid: tuple[int, int]) -> np.ndarray:
+    """How many positions of each example are masked, at least one: int [size]."""
+    ratio = np.cos(rng.random(size) * np.pi / 2)
+    ratio[rng.random(size) < FULL_MASK] = 1.0
+    return np.maximum(1, np.ceil(ratio * grid[0] * grid[1])).astype(int)
+
+
+def mask_order(rngs: list, grid: tuple[int, int]) -> np.ndarray:
+    """A random order of the positions of a grid for each generator, int [n, *grid]: the first n are masked."""
+    drawn = np.stack([rng.random(grid[0] * grid[1]) for rng in rngs])
+    return drawn.argsort(axis=1).argsort(axis=1).reshape(len(rngs), *grid)

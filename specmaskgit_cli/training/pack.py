@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import save_file as save_arrays
 
-from ..checkpoint.layout import write_sums
-from ..config import CheckpointConfig, to_dict
+from ..checkpoint.layout import write_config, write_sums
+from ..config import CheckpointConfig, check_config, differing
 from ..errors import SmgError
 from ..export.graphs import (
     as_stored,
@@ -29,22 +30,26 @@ from ..models.embedder import AudioTower
 from ..models.generator import Generator
 from ..models.vocoder import build_vocoder
 from ..runtime.text import TextEncoder
+from .borrowed import copy_part, is_converted, part_of
 from .captions import paraphrases
+from .data import ClipCache
+from .generator import projection
 from .loop import load_run, run_config
+from .styles import style_bank, write_styles
 from .tokenizer import new_tokenizer
 
 
 def pack(
     runs: list[Path], text_files: Path, output: Path, *, name: str = "custom", version: str = "1", license: str = "",
-    training_data: str = "", clips: list | None = None, documents: dict[str, str] | None = None, report=print,
+    training_data: str = "", clips: ClipCache | None = None, documents: dict[str, str] | None = None, report=print,
 ) -> None:  # fmt: skip
     """Write a checkpoint directory from one run of each stage.
 
     Args:
         runs: run directories, in any order; tokenizer and generator are needed, a vocoder is optional (without one
-            the checkpoint uses Griffin-Lim), so is an embedder.
+            the checkpoint uses Griffin-Lim), so is an embedder. These two may be converted ones as well.
         text_files: directory with onnx/text_encoder.onnx and text/tokenizer.json.
-        clips: training clips, from whose labels the list of known sounds is made.
+        clips: training clips, from which the list of known sounds and their styles are made.
         documents: texts to write beside the model by file name, such as the model card README.md.
 
     Raises:
@@ -85,10 +90,13 @@ def new_checkpoint(output: Path) -> Iterator[Path]:
 def _by_stage(runs: list[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for run in runs:
-        run_config(run)
-        stage = json.loads((run / "options.json").read_text())["stage"]
+        if is_converted(run):
+            stage, _ = part_of(run)
+        else:
+            run_config(run)
+            stage = json.loads((run / "options.json").read_text())["stage"]
         if stage in found:
-            raise SmgError(f"{run} and {found[stage]}: both are {stage} runs; name one")
+            raise SmgError(f"{run} and {found[stage]}: both are of the stage {stage}; name one")
         found[stage] = run
     for needed in ("tokenizer", "generator"):
         if needed not in found:
@@ -104,7 +112,11 @@ def _merge_configs(found: dict[str, Path], name, version, license, training_data
     if "embedder" in configs:
         base = replace(base, embedder=configs["embedder"].embedder)
     vocoder = configs["vocoder"].vocoder if "vocoder" in configs else replace(base.vocoder, kind="griffin-lim")
-    return replace(base, vocoder=vocoder, name=name, version=version, license=license, training_data=training_data)
+    if "vocoder" in configs and (other := differing(configs["vocoder"].mel, base.mel)):
+        raise SmgError(f"{found['vocoder']}: was made for other mels than {found['generator']}: {other}")
+    merged = replace(base, vocoder=vocoder, name=name, version=version, license=license, training_data=training_data)
+    check_config(merged, "the parts do not fit each other")
+    return merged
 
 
 def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clips, report) -> None:
@@ -118,12 +130,19 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
     save_half(generator, folder / "generator.safetensors", skip={"codebooks"})
     export_generator(generator, config, folder / "onnx")
     report("generator packed")
+    for stage in ("embedder", "vocoder"):
+        if stage in found and is_converted(found[stage]):
+            copy_part(found[stage], folder)
+            found = {name: run for name, run in found.items() if name != stage}
+            report(f"{stage} copied")
+    embed_audio = None
     if "embedder" in found:
         from .embedder import TrainableEmbedder
 
         tower = load_run(found["embedder"], TrainableEmbedder(AudioTower(config.embedder, config.mel))).tower
         save_half(as_stored(tower), folder / "audio_encoder.safetensors")
         export_audio_encoder(tower, config, folder / "onnx")
+        embed_audio = on_arrays(tower)
         report("audio encoder packed")
     if "vocoder" in found:
         from .vocoder import TrainableVocoder
@@ -139,18 +158,36 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
         shutil.copy(text_files / file, folder / file)
     if clips:
         files = folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json"
-        write_known_sounds(folder, *known_sounds(clips, TextEncoder(*files, config.embedder.max_text_tokens)))
-    (folder / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+        names, embeddings = known_sounds(clips.clips, TextEncoder(*files, config.embedder.max_text_tokens))
+        write_known_sounds(folder, names, embeddings)
+        if styles := projection(generator):
+            bank = style_bank(clips, config, styles, labels_of(clips.clips), embeddings, embed_audio)
+            write_styles(folder, bank)
+            report(f"{len(bank.sounds)} styles packed")
+    write_config(config, folder)
+
+
+def on_arrays(tower: AudioTower):
+    """An audio tower as a function of arrays."""
+
+    def embed_audio(mel: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return tower(torch.from_numpy(mel)).numpy()
+
+    return embed_audio
+
+
+def labels_of(clips) -> list[str]:
+    """Labels, most frequent first."""
+    return [label for label, _ in Counter(clip.label for clip in clips).most_common()]
 
 
 def known_sounds(clips, embed_text) -> tuple[list[str], np.ndarray]:
-    """Names of the labels, most frequent first, and the mean embedding of each one's wordings [labels, D]."""
-    counts = Counter(clip.label for clip in clips)
+    """Names of `labels_of` clips, and the mean embedding of each one's wordings [labels, D]."""
     captions: dict[str, Counter] = {}
     for clip in clips:
         captions.setdefault(clip.label, Counter())[clip.caption] += 1
-    labels = [label for label, _ in counts.most_common()]
-    means = []
+    labels, means = labels_of(clips), []
     for label in labels:
         wordings = [w for caption, _ in captions[label].most_common(3) for w in paraphrases(caption, label, 6)]
         mean = embed_text(wordings).mean(0)

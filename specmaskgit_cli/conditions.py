@@ -1,0 +1,126 @@
+"""What the generator is told to make: texts and sounds in the joint space, and styles."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from .audio.files import read_mono
+from .audio.levels import normalize_peak
+from .audio.mel import log_mel
+from .checkpoint.card import known_embeddings, known_sounds
+from .checkpoint.layout import Checkpoint
+from .errors import UsageError
+from .options import GenerateOptions
+from .runtime import Runtime
+from .style import Projection, StyleBank
+
+INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
+FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
+
+
+class Conditions:
+    """What a model makes of prompts and of sounds to go by, and what it knows."""
+
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime):
+        self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
+        self._last: dict[str, np.ndarray] = {}
+
+    def forget(self) -> None:
+        """Embed the next text anew, even if it is the last one."""
+        self._last.clear()
+
+    def embedding(self, options: GenerateOptions) -> np.ndarray:
+        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them."""
+        parts = []
+        if options.prompt is not None:
+            parts.append((self.text(options.prompt), 1 - options.like_weight if options.like else 1.0))
+        if options.like is not None:
+            weight = options.like_weight if options.prompt is not None else 1.0
+            parts.append((self._sound(options.like), weight))
+        total = sum(weight * embedding for embedding, weight in parts)
+        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+
+    def text(self, text: str) -> np.ndarray:
+        """A text in the joint space, [1, D]; the last one is remembered, as it is asked for more than once."""
+        if text not in self._last:
+            self._last = {text: self.runtime.embed_text([text])}
+        return self._last[text]
+
+    def style(self, options: GenerateOptions) -> np.ndarray | None:
+        """The style [1, style_dims] of the sound to resemble, if there is one."""
+        if options.like is None or not self.config.generator.style_dims:
+            return None
+        cfg = self.config.mel
+        return self.style_of(log_mel(self._read(options.like, cfg.sample_rate), cfg))
+
+    def _sound(self, path: str) -> np.ndarray:
+        """A sound file in the joint space, [1, D]."""
+        config = self.config
+        rate = (config.embedder if config.embedder.kind == "clap" else config.mel).sample_rate
+        samples = self._read(path, rate)
+        if config.embedder.kind == "clap":
+            return self.runtime.embed_sound(samples, rate)
+        mel = log_mel(samples, config.mel)
+        missing = max(0, config.tokenizer.patch - mel.shape[1])
+        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
+        return self.runtime.embed_audio(padded[None])
+
+    def _read(self, path: str, rate: int) -> np.ndarray:
+        """A sound file as the models hear it: mono, at a rate and their level; at most the window's length of it."""
+        window = self.config.generator.max_columns * self.config.column_samples / self.config.mel.sample_rate
+        samples = read_mono(path, rate)[: round(window * rate)]
+        if not np.any(samples):
+            raise UsageError(f"{path} is silent; name a file with sound in it")
+        return normalize_peak(samples, INPUT_PEAK_DB)
+
+    def score(self, mel: np.ndarray, condition: np.ndarray) -> float:
+        """Cosine of what is heard in a mel [n_mels, frames] to a direction [1, D]."""
+        missing = max(0, self.config.tokenizer.patch - mel.shape[1])
+        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
+        return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
+
+    @functools.cached_property
+    def sounds(self) -> list[str]:
+        """Names of the sounds the model was trained on."""
+        return known_sounds(self.checkpoint)
+
+    @functools.cached_property
+    def _known(self) -> np.ndarray:
+        """Embeddings of `sounds`, float32 [sounds, D]."""
+        empty = np.zeros((0, self.config.embedder.dim), np.float32)
+        return known_embeddings(self.checkpoint) if self.sounds else empty
+
+    @functools.cached_property
+    def styles(self) -> StyleBank:
+        """Styles of the sounds the model was trained on."""
+        return StyleBank.read(self.checkpoint, len(self.sounds))
+
+    def drawn_style(self, condition: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+        """The style [1, style_dims] of a known sound that a condition [1, D] is near; None where none is known."""
+        return self.styles.draw(self._known @ condition[0], rng) if self.config.generator.style_dims else None
+
+    def style_of(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray | None:
+        """The style [1, style_dims] of a mel [n_mels, frames], as `style.Projection` gives it; None if the model knows
+        no styles."""
+        if not self.config.generator.style_dims:
+            return None
+        weights = self.runtime.weights("generator")
+        return Projection(*(weights[f"style_{name}"] for name in ("mean", "scale", "basis")))(mel[None], bands)
+
+    def nearest(self, prompt: str, count: int = 3) -> list[tuple[str, float]]:
+        """The known sounds nearest to a text, with their cosines; empty for a model that has no list of them."""
+        if not self.sounds:
+            return []
+        cosines = self._known @ self.text(prompt)[0]
+        return [(self.sounds[i], float(cosines[i])) for i in np.argsort(-cosines)[:count]]
+
+    def unfamiliar(self, prompt: str | None) -> tuple[str, ...]:
+        """A warning where a prompt is far from all that the model was trained on."""
+        nearest = self.nearest(prompt) if prompt else []
+        if not nearest or nearest[0][1] >= FAMILIAR:
+            return ()
+        names = ", ".join(name for name, _ in nearest)
+        return (f"{prompt!r} is far from the sounds this model knows; the nearest are: {names}",)

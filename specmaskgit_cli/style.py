@@ -1,0 +1,138 @@
+"""The style of a sound: what its spectrum is like as a whole, whatever happens in it when.
+
+A text says what is to be heard; thousands of sounds are that. The paper conditions on the embedding of a sound (arXiv
+2406.17672, section 3.2), which singles one of them out; a small embedder hardly does. So the generator is also told
+statistics of the spectrum, as principal components: at generation those of a known sound that fits the text, in edits
+those of the sound itself. Without them every token is drawn from the mixture of all sounds that the text may mean,
+and neighbours from different ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import SmgError
+
+if TYPE_CHECKING:
+    from .checkpoint.layout import Checkpoint
+
+RANGE = 5.0  # nats below the loudest frame, down to which a frame counts
+LAGS = (1, 4, 16)  # frames: how rough the bands are, how fast they swell, how steady they are
+STATISTICS = 2 + len(LAGS)  # a band
+MIN_SCALE = 0.05
+LIMIT = 4.0  # standard deviations
+UNHEARD = 0.1  # variance of what the components leave, for the inference from some bands alone
+NEARNESS = 0.04  # cosine over which the chance of a known sound falls to 1 / e
+FILE = "styles.safetensors"
+
+
+def describe(mel: np.ndarray) -> np.ndarray:
+    """Statistics of natural-log mels float32 [B, n_mels, frames]: [B, STATISTICS, n_mels].
+
+    Means, deviations and root mean square changes over LAGS, of the frames that are not much softer than the loudest.
+    """
+    level = mel.max(axis=1, keepdims=True)
+    active = (level > level.max(axis=2, keepdims=True) - RANGE).astype(np.float32)  # [B, 1, frames]
+    weight = active / active.sum(axis=2, keepdims=True)
+    mean = (weight * mel).sum(axis=2)
+    found = [mean, np.sqrt((weight * np.square(mel - mean[:, :, None])).sum(axis=2))]
+    for lag in LAGS:
+        both = active[:, :, lag:] * active[:, :, :-lag]
+        change = np.square(mel[:, :, lag:] - mel[:, :, :-lag])
+        found.append(np.sqrt((both * change).sum(axis=2) / np.maximum(both.sum(axis=2), 1)))
+    return np.stack(found, axis=1)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Statistics to styles: components of unit variance.
+
+    Attributes:
+        mean, scale: float32 [STATISTICS * n_mels], of the statistics.
+        basis: float32 [style_dims, STATISTICS * n_mels], to styles from statistics with `mean` 0 and `scale` 1.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    basis: np.ndarray
+
+    @classmethod
+    def fit(cls, statistics: np.ndarray, dims: int) -> Projection:
+        """The principal components of [n, STATISTICS, n_mels]; fewer, and zeros after them, where n is small."""
+        flat = statistics.reshape(len(statistics), -1)
+        mean, scale = flat.mean(axis=0), flat.std(axis=0) + MIN_SCALE
+        _, deviations, axes = np.linalg.svd((flat - mean) / scale, full_matrices=False)
+        kept = min(dims, int((deviations > 1e-3 * deviations[0]).sum()))
+        basis = np.zeros((dims, flat.shape[1]), np.float32)
+        basis[:kept] = axes[:kept] / (deviations[:kept, None] / np.sqrt(len(flat)))
+        return cls(mean.astype(np.float32), scale.astype(np.float32), basis)
+
+    def __call__(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray:
+        """Styles float32 [B, style_dims] of natural-log mels [B, n_mels, frames].
+
+        Args:
+            bands: bool [n_mels], those that are known; the most likely style is then that of all such sounds.
+        """
+        found = (describe(mel).reshape(len(mel), -1) - self.mean) / self.scale
+        if bands is None or bands.all():
+            styles = found @ self.basis.T
+        else:
+            known = np.tile(bands, STATISTICS)
+            # Rows of the basis are axes over deviations: their squared lengths give the way back.
+            back = self.basis / np.maximum(np.square(self.basis).sum(axis=1, keepdims=True), 1e-12)
+            back = back[:, known]
+            styles = found[:, known] @ back.T @ np.linalg.inv(back @ back.T + UNHEARD * np.eye(len(back)))
+        return np.clip(styles, -LIMIT, LIMIT).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StyleBank:
+    """Styles float32 [n, style_dims] of known sounds, and which of the known sounds each is of, int [n]."""
+
+    styles: np.ndarray
+    sounds: np.ndarray
+
+    @classmethod
+    def read(cls, checkpoint: Checkpoint, sounds: int) -> StyleBank:
+        """That of a checkpoint with so many known sounds; empty if there is none, or no telling of what sounds.
+
+        Raises:
+            SmgError: it is changed, or does not fit the settings.
+        """
+        dims = checkpoint.config.generator.style_dims
+        if FILE not in checkpoint or not sounds:
+            return cls(np.zeros((0, dims), np.float32), np.zeros(0, np.int64))
+        made = checkpoint.tensors(FILE)
+        styles, owners = made.get("styles"), made.get("sounds")
+        fits = styles is not None and owners is not None and styles.shape == (len(owners), dims)
+        fits = fits and abs(styles).max(initial=0) <= LIMIT and owners.min(initial=0) >= 0
+        if not fits or owners.max(initial=0) >= sounds:
+            raise SmgError(f"{checkpoint.directory / FILE} does not fit the model's settings; pack the model again")
+        return cls(styles.astype(np.float32), owners.astype(np.int64))
+
+    def draw(self, cosines: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+        """A style [1, style_dims] of one of the known sounds, the likelier the nearer that sound is; None if empty.
+
+        Args:
+            cosines: float [sounds], of each known sound's embedding to what is wished for.
+        """
+        if not len(self.styles):
+            return None
+        chances = np.exp((cosines - cosines[self.sounds].max()) / NEARNESS)
+        chances[np.bincount(self.sounds, minlength=len(chances)) == 0] = 0
+        sound = rng.choice(len(chances), p=chances / chances.sum())
+        return self.styles[rng.choice(np.flatnonzero(self.sounds == sound))][None]
+
+
+def joined(embedding: np.ndarray, style: np.ndarray | None, dims: int) -> np.ndarray:
+    """What a generator with `dims` of style is conditioned on, float32 [B, D + dims + 1]: an embedding [B, D], a style
+    [B, dims] (zeros for None), and whether there is one. The embedding alone where `dims` is 0."""
+    if not dims:
+        return embedding
+    told = np.zeros((len(embedding), dims + 1), np.float32)
+    if style is not None:
+        told[:, :-1], told[:, -1] = style, 1.0
+    return np.concatenate([embedding, told], axis=1)
