@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 from dataclasses import dataclass, field
 
+from .checks import check_flag, check_number, check_path, check_text
 from .errors import UsageError
 
 # Lowest and highest value, and whether the lowest itself is allowed.
@@ -35,7 +34,6 @@ MAY_BE_NONE = ("seed", "cutoff")
 TEXTS = ("prompt", "negative")
 PATHS = ("input", "like")
 FLAGS = ("loop", "before")
-WHOLE = ("seed", "num", "steps", "candidates", "rate", "channels")
 ORDERS = ("confidence", "halton", "random", "raster")
 BITS = ("16", "24", "32f")
 
@@ -70,10 +68,10 @@ class SamplingOptions:
             if name in self.__dataclass_fields__:
                 value = getattr(self, name)
                 if not (name in MAY_BE_NONE and value is None):
-                    _check_number(name, value, *limits)
+                    check_number(name, value, *limits)
         if self.order not in ORDERS:
             raise UsageError(f"order is {self.order!r}; use {', '.join(ORDERS)}")
-        for names, check in ((TEXTS, _check_text), (PATHS, _check_path), (FLAGS, _check_flag)):
+        for names, check in ((TEXTS, check_text), (PATHS, check_path), (FLAGS, check_flag)):
             for name in names:
                 if name in self.__dataclass_fields__:
                     object.__setattr__(self, name, check(name, getattr(self, name)))
@@ -151,7 +149,7 @@ class Box:
         for name in ("start", "end", "low", "high"):
             value = getattr(self, name)
             if not (value is None and name in ("low", "high")):
-                _check_number(name, value, 0, 1e6, True)
+                check_number(name, value, 0, 1e6, True)
         if self.end <= self.start:
             raise UsageError(f"the span from {self.start:g} to {self.end:g} s ends before it begins; swap them")
         if self.high is not None and self.high <= (self.low or 0):
@@ -249,9 +247,9 @@ class OutputOptions:
     def __post_init__(self):
         for name, limits in OUTPUT_RANGES.items():
             if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name), *limits)
+                check_number(name, getattr(self, name), *limits)
         for name in ("normalize", "trim", "metadata"):
-            _check_flag(name, getattr(self, name))
+            check_flag(name, getattr(self, name))
         if self.bits is not None and self.bits not in BITS:
             raise UsageError(f"bits is {self.bits!r}; use {', '.join(BITS)}")
         if self.lufs is not None and not self.normalize:
@@ -265,48 +263,3 @@ class OutputOptions:
     def to_dict(self) -> dict:
         """All options as plain JSON types."""
         return dataclasses.asdict(self)
-
-
-def _check_number(name: str, value, low: float, high: float, inclusive: bool) -> None:
-    kinds = int if name in WHOLE else (int, float)
-    # NaN fails every comparison, so it is refused with the rest.
-    if isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high and (inclusive or value > low):
-        return
-    kind = "a whole number" if name in WHOLE else "a number"
-    bounds = f"from {low} to {high}" if inclusive else f"above {low}, up to {high}"
-    raise UsageError(f"{name} is {_shown(value)}; use {kind} {bounds}")
-
-
-def _shown(value) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:g}"
-    return str(value) if isinstance(value, (int, float)) else repr(value)
-
-
-def _check_path(name: str, value) -> str | None:
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not (isinstance(value, str) and value or value is None and name == "like"):
-        raise UsageError(f"{name} is {value!r}; name a sound file")
-    return value
-
-
-def _check_flag(name: str, value) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} is {value!r}; use True or False")
-    return value
-
-
-def _check_text(name: str, value) -> str | None:
-    """The text without blanks around it."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r}; give it as text")
-    if not (text := value.strip()):
-        raise UsageError(f'{name} is empty; describe a sound, such as "dog barking"')
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError(f"{name} is not valid UTF-8 text; check the encoding of the terminal") from None
-    return text

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .audio.files import UNLIMITED, check_output, lossless_subtype, write_audio
+from .audio.encoding import UNLIMITED
+from .audio.files import check_output, lossless_subtype, write_audio
 from .audio.image import MIN_PIXELS, save_spectrogram, save_view, view
 from .config import MelConfig
 from .finish import finish

@@ -217,6 +217,14 @@ class _Handler(BaseHTTPRequestHandler):
             files = [{"rfilename": file} for file in repo.commits.get(sha, {})]
             self._answer(200, {"id": name, "modelId": name, "sha": sha, "private": repo.private, "siblings": files})
 
+    def tree(self, _, name: str, revision: str) -> None:
+        if repo := self._repo(name):
+            files = repo.commits.get(repo.refs.get(revision, revision))
+            if files is None:
+                return self._answer(404, X_Error_Code="RevisionNotFound")
+            found = [{"type": "file", "path": file, "size": len(body), "oid": ""} for file, body in files.items()]
+            self._answer(200, found)
+
     def create(self, body: bytes) -> None:
         asked = json.loads(body)
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
@@ -280,6 +288,7 @@ _MODEL = r"(?P<name>[^/]+/[^/]+)"
 _ROUTES = [
     (rf"/api/models/{_MODEL}", _Handler.info),
     (rf"/api/models/{_MODEL}/revision/(?P<revision>.+)", _Handler.info),
+    (rf"/api/models/{_MODEL}/tree/(?P<revision>.+)", _Handler.tree),
     (rf"/api/models/{_MODEL}/preupload/main", _Handler.preupload),
     (rf"/api/models/{_MODEL}/commit/main", _Handler.commit),
     (r"/api/repos/create", _Handler.create),

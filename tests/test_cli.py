@@ -17,9 +17,8 @@ from specmaskgit_cli import __version__
 from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.cli import main, progress
 from specmaskgit_cli.config import PRESETS, to_dict
-from specmaskgit_cli.decoding import sampling
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import ORDERS, RANGES, GenerateOptions
+from specmaskgit_cli.options import GenerateOptions
 
 HEAVY = ("torch", "onnxruntime", "soundfile", "soxr", "huggingface_hub", "tokenizers", "numpy")
 
@@ -120,13 +119,16 @@ def test_nothing_heavy_is_imported():
 
 
 def test_help_is_quick():
-    def cost():
+    """Beside what importing Typer takes, as computers differ."""
+
+    def cost(*arguments):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "specmaskgit_cli", "--help"], capture_output=True, check=True)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(cost() for _ in range(2)) < 0.4
+    helped = min(cost("-m", "specmaskgit_cli", "--help") for _ in range(2))
+    assert helped < 4 * min(cost("-c", "import typer") for _ in range(2))
 
 
 @pytest.mark.parametrize(
@@ -303,28 +305,3 @@ def test_models_on_a_directory(smg, tmp_path):
     assert status == 1
     assert "changed     README.md" in out
     assert err.startswith("smg: error: ")
-
-
-@pytest.mark.parametrize("name", RANGES)
-def test_options_take_their_limits_and_nothing_beyond(name):
-    low, high, inclusive = RANGES[name]
-    for value in (high, low) if inclusive else (high,):
-        assert getattr(GenerateOptions("rain", **{name: value}), name) == value
-    for value in (low - 1, high + 1, float("nan"), "1", True, *(() if inclusive else (low,))):
-        with pytest.raises(SmgError, match=f"{name} is"):
-            GenerateOptions("rain", **{name: value})
-
-
-def test_options_know_the_orders_of_the_core():
-    assert ORDERS == sampling.ORDERS
-
-
-def test_options_need_something_to_make():
-    with pytest.raises(SmgError, match="give a prompt"):
-        GenerateOptions()
-    assert GenerateOptions(like="ref.wav").prompt is None
-    assert GenerateOptions("  rain\n").prompt == "rain"
-    with pytest.raises(SmgError, match="UTF-8"):
-        GenerateOptions("\udcff")
-    with pytest.raises(SmgError, match="seed is 4294967295"):
-        GenerateOptions("rain", seed=2**32 - 1, num=2)

@@ -3,15 +3,17 @@
 import json
 import shutil
 
+from json_page import parsed
+
 from specmaskgit_cli.cli import _run, doctor
 
 
 def test_all_is_well(capsys):
     assert _run(["doctor", "--json", "--threads", "1"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = parsed(capsys.readouterr().out)
     assert found["problems"] == []
     assert all(found["packages"][name] for name in doctor.CORE)
-    assert found["model"]["name"] == "default" and found["speed"]["times real time"] > 0
+    assert found["model"]["name"] == "default" and found["speed"]["times_real_time"] > 0
     assert _run(["doctor", "--threads", "1"]) == 0
     out = capsys.readouterr().out
     assert "everything smg needs is here" in out and found["model"]["hash"] in out

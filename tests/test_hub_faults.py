@@ -50,8 +50,8 @@ def arrived(home) -> int:
 def test_a_killed_process_is_resumed_by_another(hub, home):
     hub.faults[BIG] = Fault(hang=1_000_000, times=1)
     child = process("models", "pull", str(NAME), hub=hub, home=home)
-    assert hub.waiting.wait(60)
-    deadline = time.monotonic() + 60
+    assert hub.waiting.wait(300)
+    deadline = time.monotonic() + 300
     while arrived(home) < 500_000 and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_a_server_that_hangs_or_is_gone(hub, monkeypatch):
     hub.faults[BIG] = Fault(hang=0)
     started = time.monotonic()
     assert "cannot be reached, or the connection broke" in error()
-    assert 3 <= time.monotonic() - started < 30  # three attempts, not for ever
+    assert 3 <= time.monotonic() - started < 120  # three attempts, not for ever
     hub.__exit__()
     assert "cannot be reached, or the connection broke" in error()
 
@@ -131,11 +131,11 @@ def test_a_cache_that_cannot_be_written(hub, home):
 def test_two_processes_pull_at_once(hub, home):
     hub.faults[BIG] = Fault(pause=500_000, times=1)
     children = [process("models", "pull", str(NAME), hub=hub, home=home)]
-    assert hub.waiting.wait(60)
+    assert hub.waiting.wait(300)
     children.append(process("models", "pull", str(NAME), hub=hub, home=home))
     time.sleep(2)  # time enough, mostly, to begin a transfer of its own, were it not to wait
     hub.resumed.set()
-    results = [child.communicate(timeout=100) for child in children]
+    results = [child.communicate(timeout=300) for child in children]
     assert [child.returncode for child in children] == [0, 0], results
     assert results[0] == results[1]
     assert results[0][1] == ""

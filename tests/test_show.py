@@ -137,7 +137,7 @@ def test_show_writes_an_image(folder, capsys):
     assert pixels.shape == (420, 300) and palette[MARK].tolist() == CYAN
     assert spans(pixels)[:2] == (75, 149)
     assert _run(["show", "tone.wav", "-o", "x.png", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    (shown,) = json.loads(capsys.readouterr().out)["files"]
     assert shown == {"file": "tone.wav", "image": "x.png", "seconds": 2.0, "sample_rate": 22050, "channels": 1,
                      "peak_db": -6.02, "new": []}  # fmt: skip
     assert read_png(folder / "x.png")[1][MARK].tolist() != CYAN
@@ -180,11 +180,11 @@ def test_show_in_plain_characters(folder, monkeypatch, why):
 def test_what_cannot_be_marked_is_shown_all_the_same(folder, capsys):
     write("trimmed.wav", InpaintOptions("a.wav", (Box(0.5, 1.0),), seed=1), OutputOptions(trim=True))
     assert _run(["show", "trimmed.wav", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["new"] == []
+    assert json.loads(capsys.readouterr().out)["files"][0]["new"] == []
     write_audio("bad.wav", np.ones(5000), 8000, metadata={"comment": '{"smg": 1'})
     assert _run(["show", "bad.wav", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["new"] == [] and err.count("\n") == 1 and "damaged" in err
+    assert json.loads(out)["files"][0]["new"] == [] and err.count("\n") == 1 and "damaged" in err
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_images_of_edits_show_all_of_them_and_what_is_new(model, capsys, args, e
     assert (bottom < 150) == (args[0] == "extend")
     # What is drawn is told by the file too: extend stores the cut-off it found, and replays to the same samples.
     assert _run(["show", "out.wav", "--json"]) == 0
-    (box,) = json.loads(capsys.readouterr().out)["new"]
+    (box,) = json.loads(capsys.readouterr().out)["files"][0]["new"]
     assert (box["low"] is not None) == (args[0] == "extend") and box["end"] == pytest.approx(expected[1] * (
         1.25 if args[0] == "continue" else 1))  # fmt: skip
     if args[0] == "extend":

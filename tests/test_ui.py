@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from json_page import parsed
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
@@ -246,10 +247,11 @@ def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
     environment = {"SMG_MODEL": str(trained[1]), "TMPDIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
     root = Path(__file__).parents[1]
     with subprocess.Popen(
-        [*command, "--threads", "1"], cwd=root, env=environment, stdout=-1, stderr=-1, text=True
+        [*command, "--threads", "1", "--json"], cwd=root, env=environment, stdout=-1, stderr=-1, text=True
     ) as process:
         try:
-            port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
+            said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+            port = int(re.search(r":(\d+)/", parsed(said)["url"])[1])
             assert Client(port).upload(np.zeros(8000))[0] == 201
             assert len(list(tmp_path.glob("smg-ui-*/*"))) == 2
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import sys
@@ -14,26 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError, UsageError
-from .metadata import check_tags, id3, native_name, set_tags
+from .encoding import BITS, FORMATS, RATES, encoded
+from .metadata import check_tags, native_name
 
-# Extension -> libsndfile's format and its default subtype.
-FORMATS = {
-    "wav": ("WAV", "PCM_16"),
-    "flac": ("FLAC", "PCM_16"),
-    "ogg": ("OGG", "VORBIS"),
-    "opus": ("OGG", "OPUS"),
-    "mp3": ("MP3", "MPEG_LAYER_III"),
-}
-# Codecs that know few sample rates; sounds at another rate are resampled to the next higher one.
-_RATES = {
-    "OPUS": (8000, 12000, 16000, 24000, 48000),
-    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-}
-# What --bits says -> libsndfile's subtype.
-BITS = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
-UNLIMITED = ("FLOAT", "DOUBLE")  # subtypes that can hold samples beyond [-1, 1]
 _LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
-_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when given minutes at once
+_BLOCK = 1 << 16  # samples
 
 
 @dataclass(frozen=True)
@@ -156,8 +140,9 @@ def write_audio(
         raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
     if not waveform.size:
         raise SmgError(f"cannot write {target}: the sound is empty; ask for a longer one")
-    waveform, rate = _at_known_rate(waveform, rate, subtype)
-    data = _encoded(waveform, rate, kind, subtype, metadata or {})
+    rates = RATES.get(subtype, (rate,))
+    nearest = next((r for r in rates if r >= rate), rates[-1])
+    data = encoded(resample(waveform, rate, nearest), nearest, kind, subtype, metadata or {})
     if _is_stdout(target):
         _to_stdout(data)
     else:
@@ -195,7 +180,7 @@ def check_output(
             able = [b for b in BITS if soundfile.check_format(kind, BITS[b])]
             fix = f"use {', '.join(able)}" if able else "leave bits out"
             raise UsageError(f"bits is {bits!r}, and {name} has no such samples; {fix}")
-    if rate is not None and rate not in (known := _RATES.get(codec, (rate,))):
+    if rate is not None and rate not in (known := RATES.get(codec, (rate,))):
         raise UsageError(f"rate is {rate}, which {name} cannot store; use {', '.join(map(str, known))}")
     if not _is_stdout(target):
         check_writable(target)
@@ -264,35 +249,6 @@ def _format_name(target: str | os.PathLike, format: str | None) -> str:
     if extension not in FORMATS:
         raise SmgError(f"{target}: unknown extension {extension!r}; end the name in one of {known}")
     return extension
-
-
-def _at_known_rate(waveform: np.ndarray, rate: int, subtype: str) -> tuple[np.ndarray, int]:
-    rates = _RATES.get(subtype, (rate,))
-    nearest = next((r for r in rates if r >= rate), rates[-1])
-    return resample(waveform, rate, nearest), nearest
-
-
-def _encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata: dict[str, str]) -> memoryview:
-    """The bytes of a sound file. In memory, because libsndfile ignores a full disk where it closes a file."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
-    try:
-        with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
-            if kind in ("FLAC", "OGG"):
-                set_tags(file, metadata)
-            for start in range(0, len(waveform), _BLOCK):
-                block = waveform[start : start + _BLOCK]
-                file.write(block if subtype in UNLIMITED else np.clip(block, -1, 1))
-            if kind == "WAV":  # behind the samples: there are readers that expect those at byte 44
-                set_tags(file, metadata)
-    except soundfile.LibsndfileError as error:
-        layout = f"{kind} ({subtype}) at {rate} Hz with {channels} channels"
-        raise SmgError(f"cannot encode as {layout}: {error.error_string}; write a .wav instead") from None
-    if kind == "MP3" and metadata:
-        return memoryview(id3(metadata) + buffer.getbuffer())
-    return buffer.getbuffer()
 
 
 def _to_stdout(data: memoryview) -> None:

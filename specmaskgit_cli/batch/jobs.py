@@ -13,9 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .. import __version__
-from ..audio.files import FORMATS
+from ..audio.encoding import FORMATS
+from ..checks import WHOLE
 from ..errors import SmgError, UsageError
-from ..options import FLAGS, PATHS, TASKS, TEXTS, WHOLE, Box, OutputOptions, SamplingOptions
+from ..options import FLAGS, PATHS, TASKS, TEXTS, Box, OutputOptions, SamplingOptions
 from ..record import check_size, sha256
 from .table import Row
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..config import FORMAT_VERSION, CheckpointConfig, check_config, from_dict
+from ..config import FORMAT_VERSION, CheckpointConfig, check_config, from_dict, to_dict
 from ..errors import SmgError
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ def load_checkpoint(directory: str | os.PathLike) -> Checkpoint:
     check_config(config, str(config_path))
     digest = hashlib.sha256((directory / SUMS).read_bytes()).hexdigest()[:12]
     return Checkpoint(directory, config, digest, sums, {CONFIG})
+
+
+def write_config(config: CheckpointConfig, directory: Path) -> None:
+    """Write the config.json of a checkpoint directory."""
+    (directory / CONFIG).write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
 def read_sums(directory: str | os.PathLike) -> dict[str, str]:

@@ -22,9 +22,11 @@ def _mend_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 (open until the end)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open until the end)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
             reconfigure(errors="backslashreplace")
 
@@ -37,10 +39,10 @@ def _run(args: list[str]) -> int:
         return 0
     debug = os.environ.get("SMG_DEBUG", "0") not in ("", "0")
     try:
-        from .app import app
+        from .app import application
 
         # Outside of its standalone mode Typer leaves errors to us; only exit codes are returned.
-        return app(args, prog_name="smg", standalone_mode=False) or 0
+        return application(args)(args, prog_name="smg", standalone_mode=False) or 0
     except KeyboardInterrupt:
         return 130
     except Exception as error:

@@ -48,8 +48,12 @@ class _Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-# Plain help: with Rich markup, printing it would take twice the time.
-app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+def _new() -> typer.Typer:
+    # Plain help: with Rich markup, printing it would take twice the time.
+    return typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+app = _new()
 
 
 def _version(shown: bool) -> None:
@@ -84,9 +88,21 @@ app.command()(show.show)
 app.command()(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
-app.add_typer(convert.app, name="convert")
+app.command()(convert.convert)
 app.add_typer(evaluate.app, name="evaluate")
 app.command()(export.export)
 app.command()(benchmark.benchmark)
 app.command()(ui.ui)
 app.command()(doctor.doctor)
+
+
+def application(args: list[str]) -> typer.Typer:
+    """All commands; where the first word names one, that alone, for it takes Typer 0.1 s to prepare them all."""
+    commands = [each for each in app.registered_commands if (each.name or each.callback.__name__) in args[:1]]
+    groups = [group for group in app.registered_groups if group.name in args[:1]]
+    if not commands and not groups:
+        return app
+    one = _new()
+    one.registered_callback = app.registered_callback
+    one.registered_commands, one.registered_groups = commands, groups
+    return one

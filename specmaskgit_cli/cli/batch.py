@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from ..errors import SmgError
 from . import common
 from .progress import progress_bar
+from .report import print_json
 
 
 def batch(
@@ -54,7 +54,7 @@ def batch(
     taken = time.perf_counter() - started
     if as_json:
         document = vars(summary) | {"seconds_taken": round(taken, 3)}
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json("batch", document)
     elif not quiet:
         parts = [f"{summary.done} of {summary.rows} rows done"]
         for count, what in ((summary.skipped, "done before"), (summary.nothing, "with nothing to do")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from . import common
+from .report import print_json
 
 
 def benchmark(
@@ -26,7 +26,7 @@ def benchmark(
     backend: common.Backend = "auto",
     threads: common.Threads = None,
     as_json: common.AsJson = False,
-    quiet: common.Quiet = False,
+    quiet: common.ReportOnly = False,
 ) -> None:
     """Measure speed and memory: by stage, against length, or against other programs.
 
@@ -53,6 +53,6 @@ def benchmark(
 
     found = measure(options, report)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print_json("benchmark", found)
     else:
         show(found)

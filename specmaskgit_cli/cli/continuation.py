@@ -8,11 +8,13 @@ import typer
 
 from ..options import ContinueOptions, OutputOptions
 from . import common
+from .making import for_each, make_sounds
+from .targets import Targets
 
 
 def continuation(
-    input: common.Input,
-    output: common.Output,
+    inputs: common.Inputs,
+    output: common.EditOutput = None,
     seconds: Annotated[float, typer.Option("--seconds", "-s", help="Length of the new part.")] = 5.0,
     before: Annotated[bool, typer.Option("--before", help="Lead up to the beginning instead.")] = False,
     prompt: common.Prompt = None,
@@ -44,11 +46,12 @@ def continuation(
     Example: smg continue rain.wav --seconds 20 -o longer.wav
     """
     options = ContinueOptions(
-        input, seconds, before, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        inputs[0], seconds, before, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="continuing",
+    make_sounds(
+        "continue", for_each(options, inputs), Targets.of_inputs(inputs, num, output, image, "continued"),
+        finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
+        as_json=as_json, quiet=quiet, label="continuing",
     )  # fmt: skip

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from ..errors import SmgError
 from . import common
 from .player import players
+from .report import print_json
 
 # Distributions: what each is for. The first group is part of every installation.
 CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "typer", "rich")
@@ -18,6 +18,7 @@ def doctor(
     model: common.Model = None,
     threads: common.Threads = None,
     as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Tell what is installed, whether the model is whole, and how fast it runs here.
 
@@ -32,8 +33,8 @@ def doctor(
             problems.append(str(error))
             break
     if as_json:
-        print(json.dumps(findings | {"problems": problems}, indent=2, ensure_ascii=False))
-    else:
+        print_json("doctor", findings | {"problems": problems})
+    elif not quiet:
         _print(findings)
         if not problems:
             print("\neverything smg needs is here")
@@ -51,7 +52,7 @@ def _program() -> dict:
         "smg": __version__,
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
-        "installed in": str(Path(__file__).parents[1]),
+        "installed_in": str(Path(__file__).parents[1]),
     }
 
 
@@ -74,7 +75,7 @@ def _machine() -> dict:
 
     return {
         "cores": os.cpu_count(),
-        "cores this process may use": allowed_threads(),
+        "cores_for_this_process": allowed_threads(),
         "players": players(),
         "terminal": sys.stderr.isatty(),
         "offline": os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"),
@@ -95,7 +96,7 @@ def _model(name: str | None) -> dict:
         "version": checkpoint.config.version,
         "hash": checkpoint.hash,
         "directory": str(checkpoint.directory),
-        "others on this computer": [other for other, _ in registry.cached()],
+        "others_on_this_computer": [other for other, _ in registry.cached()],
     }
 
 
@@ -112,9 +113,9 @@ def _speed(name: str | None, threads: int | None) -> dict:
     sound = pipe.generate("dog barking", seconds=4.0, seed=0)
     return {
         "backend": pipe.runtime.backend,
-        "seconds to open": round(opened - started, 2),
-        "seconds for a sound of 4 s": round(sound.seconds_taken, 2),
-        "times real time": round(4 / sound.seconds_taken, 1),
+        "seconds_to_open": round(opened - started, 2),
+        "seconds_for_a_sound_of_4_s": round(sound.seconds_taken, 2),
+        "times_real_time": round(4 / sound.seconds_taken, 1),
     }
 
 
@@ -126,4 +127,4 @@ def _print(findings: dict) -> None:
                 value = ", ".join(value) or "none"
             if isinstance(value, bool):
                 value = "yes" if value else "no"
-            print(f"  {name:<28} {'not installed' if value is None else value}")
+            print(f"  {name.replace('_', ' '):<28} {'not installed' if value is None else value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,9 @@ import typer
 from ..errors import UsageError
 from . import common
 from .progress import progress_bar
+from .report import print_json
 
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Sound files.", show_default=False)]
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Sound files.", show_default=False)]
 Layer = Annotated[str, typer.Option(metavar="N|all", help="Layer whose states to take; 0 is before the first.")]
 Masked = Annotated[float, typer.Option(metavar="SHARE", help="Share of the tokens to hide from the model.")]
 
@@ -68,7 +68,7 @@ def embed(
             "seconds_per_frame": embeddings[0].seconds_per_frame,
             "seconds_taken": round(seconds, 3),
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json("embed", document)
     elif not quiet:
         print(
             f"{output}  {len(files)} sounds  {len(embeddings[0].layers)} layers of {pipe.config.generator.width}  "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from . import common
+from .report import print_json
 
 
 def export(
@@ -22,6 +23,9 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the generator's matrices to 8 bits.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store weights in 16 bits: half the size.")] = False,
+    as_model: Annotated[
+        bool, typer.Option("--as-model", help="With --int8: write a model for --model, not files for other programs.")
+    ] = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -30,10 +34,16 @@ def export(
     Nothing is written where one differs by more than its tolerance. Example: smg export -o onnx-files
     """
     from ..checkpoint import resolve
-    from ..export.standalone import ExportOptions, export_standalone
+    from ..export.standalone import ExportOptions, export_checkpoint, export_standalone
 
+    if as_model and (fp16 or not int8):
+        raise UsageError("--as-model needs --int8, and has no --fp16: models store 16 bits already")
     source = resolve(checkpoint)
-    reference, graphs = export_standalone(source, ExportOptions(output, int8, fp16))
+    if as_model:
+        reference, graphs = export_checkpoint(source, output)
+        output = output / "onnx"
+    else:
+        reference, graphs = export_standalone(source, ExportOptions(output, int8, fp16))
     if as_json:
         document = {
             "model": source.config.name,
@@ -42,7 +52,7 @@ def export(
             "compared_with": reference,
             "graphs": [dataclasses.asdict(graph) for graph in graphs],
         }
-        print(json.dumps(document, indent=2))
+        print_json("export", document)
     elif not quiet:
         for item in graphs:
             print(

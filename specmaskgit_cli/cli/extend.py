@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..options import ExtendOptions, OutputOptions
 from . import common
+from .making import for_each, make_sounds
+from .targets import Targets
 
 
 def extend(
-    input: common.Input,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="File to write; IN.extended.wav if not given.")
-    ] = None,
+    inputs: common.Inputs,
+    output: common.EditOutput = None,
     cutoff: Annotated[float | None, typer.Option(help="Where the sound ends in Hz; found if not given.")] = None,
     prompt: common.Prompt = None,
     negative: common.Negative = None,
@@ -45,14 +44,13 @@ def extend(
 
     Where nothing is missing, nothing is written. Example: smg extend phone.wav -o full.wav
     """
-    output = output or str(Path(input).with_suffix(".extended.wav"))
     options = ExtendOptions(
-        input, cutoff, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        inputs[0], cutoff, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="extending",
-        nothing=f"{input} already has what the model could add; nothing was written",
+    make_sounds(
+        "extend", for_each(options, inputs), Targets.of_inputs(inputs, num, output, image, "extended"),
+        finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
+        as_json=as_json, quiet=quiet, label="extending",
     )  # fmt: skip

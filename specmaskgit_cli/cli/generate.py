@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from ..options import GenerateOptions, OutputOptions
 from . import common
+from .making import make_sounds
+from .targets import Targets
+
+STDIN = "-"
 
 
 def generate(
     output: common.Output,
-    prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to hear.", show_default=False)] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="PROMPT", help="What to hear; - reads a prompt a line from stdin.", show_default=False),
+    ] = None,
     seconds: Annotated[float, typer.Option("--seconds", "-s", help="Length of the sound.")] = 10.0,
     seed: common.Seed = None,
     num: common.Num = 1,
@@ -56,7 +66,20 @@ def generate(
         lufs=lufs, normalize=not no_normalize, trim=trim, bits=bits, rate=rate, channels=channels,
         metadata=not no_metadata,
     )  # fmt: skip
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="generating",
+    tasks = [replace(options, prompt=line) for line in _lines()] if prompt == STDIN else [options]
+    make_sounds(
+        "generate", tasks, Targets.in_turn([num] * len(tasks), output, image), finish=finish, model=model,
+        vocoder=vocoder, backend=backend, device=device, threads=threads, play=play, as_json=as_json, quiet=quiet,
+        label="generating",
     )  # fmt: skip
+
+
+def _lines() -> list[str]:
+    """The prompts on standard input, one a line."""
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError("standard input is not valid UTF-8 text; save the prompts as UTF-8") from None
+    if not (lines := [line for line in text.split("\n") if line.strip()]):
+        raise UsageError("standard input holds no prompt; write one on each line")
+    return lines

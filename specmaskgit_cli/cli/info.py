@@ -10,29 +10,36 @@ import typer
 
 from ..errors import SmgError
 from . import common
+from .report import REPLACED, Failures, print_json
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="Sound file; it is only read.", show_default=False)]
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE", help="Sound files; they are only read.", show_default=False)
+]
 
 
-def info(file: File, as_json: common.AsJson = False) -> None:
+def info(files: Files, as_json: common.AsJson = False) -> None:
     """Show a sound file's length, format and level, and how it was made where the file tells.
 
     Example: smg info out.wav
     """
     from ..record import read_record
 
-    measured = _measure(file)
-    record, damage = None, None
-    try:
-        record = read_record(file)
-    except SmgError as error:
-        damage = str(error)
+    documents, failures = [], Failures(len(files))
+    for file in files:
+        with failures.catch(file, file=file):
+            measured = _measure(file)
+            record, damage = None, None
+            try:
+                record = read_record(file)
+            except SmgError as error:
+                damage = str(error)
+            documents.append(measured | {"metadata": record and record.to_dict(), "metadata_error": damage})
+            if not as_json:
+                lines = [""] * (len(documents) > 1) + _lines(measured, record, damage)
+                print("\n".join("".join(c if c.isprintable() else REPLACED for c in line) for line in lines))
     if as_json:
-        document = measured | {"metadata": record and record.to_dict(), "metadata_error": damage}
-        print(json.dumps(document, indent=2))  # ASCII: what a file holds may not suit a terminal
-        return
-    for line in _lines(measured, record, damage):
-        print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+        print_json("info", {"files": documents, "failures": failures.found})
+    failures.end()
 
 
 def _measure(file: str) -> dict:

@@ -9,11 +9,13 @@ import typer
 from ..errors import UsageError
 from ..options import Box, InpaintOptions, OutputOptions
 from . import common
+from .making import for_each, make_sounds
+from .targets import Targets
 
 
 def inpaint(
-    input: common.Input,
-    output: common.Output,
+    inputs: common.Inputs,
+    output: common.EditOutput = None,
     start: Annotated[float | None, typer.Option(help="Where the part begins, in seconds.")] = None,
     end: Annotated[float | None, typer.Option(help="Where it ends, in seconds.")] = None,
     low: Annotated[float | None, typer.Option(help="Its lowest frequency in Hz; all if not given.")] = None,
@@ -57,13 +59,14 @@ def inpaint(
     elif low is not None or high is not None:
         raise UsageError("--low and --high need --start and --end; give the span of time too")
     options = InpaintOptions(
-        input, tuple(boxes), prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        inputs[0], tuple(boxes), prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="inpainting",
+    make_sounds(
+        "inpaint", for_each(options, inputs), Targets.of_inputs(inputs, num, output, image, "inpainted"),
+        finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
+        as_json=as_json, quiet=quiet, label="inpainting",
     )  # fmt: skip
 
 

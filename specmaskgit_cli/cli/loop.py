@@ -8,11 +8,13 @@ import typer
 
 from ..options import LoopOptions, OutputOptions
 from . import common
+from .making import for_each, make_sounds
+from .targets import Targets
 
 
 def loop(
-    input: common.Input,
-    output: common.Output,
+    inputs: common.Inputs,
+    output: common.EditOutput = None,
     join: Annotated[float, typer.Option(help="Seconds before the end to make anew.")] = 1.0,
     prompt: common.Prompt = None,
     negative: common.Negative = None,
@@ -43,11 +45,12 @@ def loop(
     Example: smg loop wind.wav -o loop.wav
     """
     options = LoopOptions(
-        input, join, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        inputs[0], join, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
     finish = OutputOptions(lufs=lufs, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="looping",
+    make_sounds(
+        "loop", for_each(options, inputs), Targets.of_inputs(inputs, num, output, image, "looped"),
+        finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
+        as_json=as_json, quiet=quiet, label="looping",
     )  # fmt: skip

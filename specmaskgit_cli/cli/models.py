@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,40 +9,49 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError, UsageError
+from . import common, complete
 from .progress import progress_bar
+from .report import print_json
 
 Model = Annotated[
     str | None,
-    typer.Argument(help="default, a directory, or owner/name on the Hub.", metavar="[MODEL]", show_default=False),
+    typer.Argument(
+        metavar="[MODEL]",
+        help="default, a directory, or owner/name on the Hub.",
+        show_default=False,
+        autocompletion=complete.models,
+    ),  # fmt: skip
 ]
-Name = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
-
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.", show_default=False, autocompletion=complete.models
+    ),
+]
 
 app = typer.Typer(help="List, show, verify, pull, push and remove models.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
-def list_models(as_json: AsJson = False) -> None:
+def list_models(as_json: common.AsJson = False) -> None:
     """List the models on this computer."""
     from ..checkpoint import registry
 
     found = registry.local()
     if as_json:
-        print(json.dumps({"models": [{"name": name, "directory": str(path)} for name, path in found]}, indent=2))
+        print_json("models list", {"models": [{"name": name, "directory": str(path)} for name, path in found]})
         return
     for name, path in found:
         print(f"{name}  {path}")
 
 
 @app.command()
-def show(model: Model = None, as_json: AsJson = False) -> None:
+def show(model: Model = None, as_json: common.AsJson = False, quiet: common.ReportOnly = False) -> None:
     """Show the model card and the sounds a model knows."""
     from ..checkpoint import card, resolve
     from ..config import to_dict
 
-    with progress_bar("downloading") as progress:
+    with progress_bar("downloading", quiet) as progress:
         checkpoint = resolve(model, progress)
     text, sounds = card.read_card(checkpoint), card.known_sounds(checkpoint)
     if as_json:
@@ -55,7 +63,7 @@ def show(model: Model = None, as_json: AsJson = False) -> None:
             "known_sounds": sounds,
             "card": text,
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json("models show", document)
         return
     config = checkpoint.config
     print(f"{config.name} {config.version}  {checkpoint.hash}  {checkpoint.directory}")
@@ -66,17 +74,17 @@ def show(model: Model = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(model: Model = None, as_json: AsJson = False) -> None:
+def verify(model: Model = None, as_json: common.AsJson = False, quiet: common.Quiet = False) -> None:
     """Check every file of a model against its checksum."""
     from ..checkpoint import load_checkpoint, registry
     from ..checkpoint.layout import inspect_files
 
-    with progress_bar("downloading") as progress:
+    with progress_bar("downloading", quiet) as progress:
         directory = registry.find(model, progress)
     states = inspect_files(directory)
     if as_json:
-        print(json.dumps({"directory": str(directory), "files": states}, indent=2))
-    else:
+        print_json("models verify", {"directory": str(directory), "files": states})
+    elif not quiet:
         for name, state in states.items():
             print(f"{state:<10}  {name}")
     bad = [name for name, state in states.items() if state not in ("ok", "not listed")]
@@ -86,7 +94,7 @@ def verify(model: Model = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def pull(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def pull(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = False) -> None:
     """Download a model from the Hub, or bring it up to date, and check every file."""
     from ..checkpoint import hub, load_checkpoint
 
@@ -96,7 +104,7 @@ def pull(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
     checkpoint = load_checkpoint(directory)  # understood by this version
     if as_json:
         document = {"model": model.repo, "commit": checkpoint.commit, "hash": checkpoint.hash}
-        print(json.dumps(document | {"directory": str(directory)}, indent=2))
+        print_json("models pull", document | {"directory": str(directory)})
     elif not quiet:
         print(f"{model.repo}@{checkpoint.commit}  {directory}")
 
@@ -107,8 +115,8 @@ def push(
     name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where on the Hub.", show_default=False)],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     message: Annotated[str | None, typer.Option(metavar="TEXT", help="What has changed.")] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Upload a checkpoint to the Hub, with its model card."""
     from ..checkpoint import publish
@@ -116,13 +124,13 @@ def push(
     model = _hub_name(name)
     commit = publish.push(directory, model, private, message, show_progress=not quiet and sys.stderr.isatty())
     if as_json:
-        print(json.dumps({"model": model.repo, "commit": commit}, indent=2))
+        print_json("models push", {"model": model.repo, "commit": commit})
     elif not quiet:
         print(f"{model.repo}@{commit}")
 
 
 @app.command()
-def remove(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def remove(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = False) -> None:
     """Delete a downloaded model from this computer; with @REVISION only that one."""
     from ..checkpoint import hub, registry
 
@@ -131,7 +139,7 @@ def remove(name: Name, as_json: AsJson = False, quiet: Quiet = False) -> None:
     model = _hub_name(name)
     freed = hub.remove(model)
     if as_json:
-        print(json.dumps({"model": str(model), "bytes": freed}, indent=2))
+        print_json("models remove", {"model": str(model), "bytes": freed})
     elif not quiet:
         print(f"removed {model}, {freed / 1e6:.1f} MB")
 

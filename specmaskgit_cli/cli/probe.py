@@ -12,6 +12,7 @@ from ..errors import UsageError
 from . import common
 from .embed import Layer, Masked, layer_numbers
 from .progress import progress_bar
+from .report import print_json
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder, .tar shard or folder of shards.")]
 
@@ -76,7 +77,7 @@ def probe(
         with atomic_path(output) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if as_json:
-        print(json.dumps(document, indent=2))
+        print_json("probe", document)
     elif not quiet:
         columns = [key for key in next(iter(results.values()))]
         print(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))

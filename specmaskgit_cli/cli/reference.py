@@ -8,9 +8,10 @@ _HEADER = """# Command line
 
 Made from the help texts by `python -m specmaskgit_cli.cli.reference > docs/cli.md`; do not edit by hand.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 used wrongly, 130
-interrupted. `SMG_MODEL` names another default model, `SMG_DEBUG=1` shows tracebacks, `NO_COLOR` is honoured. Tab
-completion: `smg --install-completion`.
+Results go to standard output, everything else to standard error; with `--json` as one object: [json.md](json.md). Exit
+codes: 0 done, 1 failed, 2 used wrongly, 130 interrupted. `SMG_MODEL` names another default model, `SMG_DEBUG=1` shows
+tracebacks, `NO_COLOR` is honoured. `smg --install-completion` lets the shell complete commands, options, the models on
+this computer and the values of some options.
 """
 
 

@@ -13,11 +13,12 @@ import typer
 from .. import __version__
 from ..errors import SmgError
 from . import common
-from .info import File
+from .making import make_sounds
+from .targets import Targets
 
 
 def replay(
-    file: File,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Sound file; it is only read.", show_default=False)],
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="File to write; FILE.replay.wav or the like if not given.")
     ] = None,
@@ -52,11 +53,11 @@ def replay(
         warnings.append(f"it was made by smg {record.origin.version!r}, and this is {__version__}")
     for warning in warnings if not quiet else ():
         print(f"smg: warning: {file}: {warning}; the sound may differ", file=sys.stderr)
-    common.make_sounds(
-        options, output or str(path.with_name(f"{path.stem}.replay{path.suffix}")),
+    output = output or str(path.with_name(f"{path.stem}.replay{path.suffix}"))
+    make_sounds(
+        "replay", [options], Targets.in_turn([1], output, image),
         finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
-        device=device, threads=threads, image=image, play=play, as_json=as_json, quiet=quiet, label="replaying",
-        original=file,
+        device=device, threads=threads, play=play, as_json=as_json, quiet=quiet, label="replaying", original=file,
     )  # fmt: skip
 
 

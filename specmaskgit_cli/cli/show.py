@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -13,8 +12,10 @@ import typer
 
 from ..errors import SmgError, UsageError
 from . import common
-from .info import File
+from .info import Files
 from .player import play as play_file
+from .report import REPLACED, Failures, print_json
+from .targets import same_file
 
 WIDTHS = (16, 10_000)
 IMAGE_SIZE = (1000, 320, 100)  # pixels: width, height of the spectrogram and of the waveform
@@ -24,7 +25,7 @@ RAMP = " .:=*%#@"  # dark to bright, where there are no colours; -, | and + are 
 
 
 def show(
-    file: File,
+    files: Files,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="PNG", help="Image to write instead.")] = None,
     width: Annotated[
         int | None, typer.Option(help="Columns of the terminal, or pixels of the image; what fits if not given.")
@@ -37,44 +38,56 @@ def show(
     In colour on a terminal, unless NO_COLOR is set; else in plain characters. Example: smg show out.wav
     """
     from ..audio.files import read_audio
-    from ..audio.image import palette, save_view, view
+    from ..audio.image import save_view, view
 
-    _check(file, output, width)
-    audio = read_audio(file)
-    seconds = len(audio.samples) / audio.rate
-    boxes = _boxes(file, seconds)
-    if output:
-        across, height, wave_height = IMAGE_SIZE
-        pixels = view(audio.samples, audio.rate, width or across, height, wave_height, boxes)
-        save_view(output, pixels, bool(boxes))
+    _check(files, output, width)
+    documents, failures = [], Failures(len(files))
+    for file in files:
+        with failures.catch(file, file=file):
+            audio = read_audio(file)
+            seconds = len(audio.samples) / audio.rate
+            boxes = _boxes(file, seconds)
+            if output:
+                across, height, wave_height = IMAGE_SIZE
+                pixels = view(audio.samples, audio.rate, width or across, height, wave_height, boxes)
+                save_view(output, pixels, bool(boxes))
+            documents.append(_document(file, audio, seconds, boxes, output))
+            if not as_json:
+                print(output or "\n".join(_drawn(file, audio, seconds, boxes, width)))
+            if play:
+                play_file(file)
     if as_json:
-        print(json.dumps(_document(file, audio, seconds, boxes, output), indent=2))
-    elif output:
-        print(output)
-    else:
-        coloured = _coloured()
-        columns, lines = shutil.get_terminal_size()
-        lines = min(max(lines - OTHER_LINES, LINES[0]), LINES[1])
-        dots = 2 if coloured else 1  # a character holds, one above the other
-        size = (width or max(columns, WIDTHS[0]), (lines - lines // 4) * dots, lines // 4 * dots)
-        pixels = view(audio.samples, audio.rate, *size, boxes, 1)
-        drawn = _half_blocks(pixels, palette(bool(boxes))) if coloured else _characters(pixels, bool(boxes))
-        print("\n".join([_title(file, audio, seconds), *drawn, *_legend(audio, boxes)]))
-    if play:
-        play_file(file)
+        print_json("show", {"files": documents, "failures": failures.found})
+    failures.end()
 
 
-def _check(file: str, output: str | None, width: int | None) -> None:
+def _drawn(file: str, audio, seconds: float, boxes: tuple, width: int | None) -> list[str]:
+    """The lines that show a sound in the terminal."""
+    from ..audio.image import palette, view
+
+    coloured = _coloured()
+    columns, lines = shutil.get_terminal_size()
+    lines = min(max(lines - OTHER_LINES, LINES[0]), LINES[1])
+    dots = 2 if coloured else 1  # a character holds, one above the other
+    size = (width or max(columns, WIDTHS[0]), (lines - lines // 4) * dots, lines // 4 * dots)
+    pixels = view(audio.samples, audio.rate, *size, boxes, 1)
+    drawn = _half_blocks(pixels, palette(bool(boxes))) if coloured else _characters(pixels, bool(boxes))
+    return [_title(file, audio, seconds), *drawn, *_legend(audio, boxes)]
+
+
+def _check(files: list[str], output: str | None, width: int | None) -> None:
     if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
         raise UsageError(f"--width is {width}; use a whole number from {WIDTHS[0]} to {WIDTHS[1]}")
     if output is None:
         return
     from ..audio.files import check_writable
 
+    if len(files) > 1:
+        raise UsageError(f"-o is {output!r}, one image for {len(files)} sounds; give one sound")
     if Path(output).suffix.lower() != ".png":
         raise UsageError(f"-o is {output!r}; end the name in .png")
     check_writable(output)
-    if common.same_file(output, file):
+    if same_file(output, files[0]):
         raise SmgError(f"{output} is the sound itself; choose another output")
 
 
@@ -115,7 +128,7 @@ def _peak(audio) -> float | None:
 
 
 def _title(file: str, audio, seconds: float) -> str:
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in file)
+    name = "".join(c if c.isprintable() else REPLACED for c in file)
     level = "silent" if (peak := _peak(audio)) is None else f"peak {peak:.1f} dBFS"
     return f"{name}  {seconds:.2f} s  0 to {audio.rate / 2:g} Hz  {level}"
 

@@ -9,27 +9,30 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from . import common
+from .report import print_json
+from .train_options import (
+    Accumulate,
+    Batch,
+    Data,
+    Device,
+    Minutes,
+    Precision,
+    Preset,
+    Run,
+    Seed,
+    Steps,
+    Text,
+    Threads,
+    Workers,
+    require_torch,
+    told_unless,
+    train_options,
+)
 
 app = typer.Typer(
     help="Train a model on your own sounds, one stage a command.", no_args_is_help=True, rich_markup_mode=None
 )
-
-Data = Annotated[
-    list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards. Repeatable.")
-]
-Run = Annotated[Path, typer.Option("-o", "--output", help="Run directory. An existing run is continued.")]
-Minutes = Annotated[float, typer.Option(help="Time budget, earlier parts of the run included.")]
-Steps = Annotated[int | None, typer.Option(help="Stop after so many steps, if sooner.")]
-Batch = Annotated[int, typer.Option(help="Examples a step.")]
-Preset = Annotated[str, typer.Option(help="Size of the models: small, paper or tiny.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all that are available if not given.")]
-Text = Annotated[
-    Path | None,
-    typer.Option("--text-encoder", help="Directory with the text encoder's files; the shipped model's if not given."),
-]
 
 
 @app.command()
@@ -42,9 +45,11 @@ def tokenizer(
         int | None, typer.Option(help="Residual codes a patch; with --refine, more than it had adds some.")
     ] = None,
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
+    accumulate: Accumulate = 1, workers: Workers = 0,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the spectrogram tokenizer: mel patches to codes and back. The first stage."""
-    options = _options(minutes, steps, batch, seed, device, precision, threads)
+    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import RefineStage, TokenizerStage, new_tokenizer
 
@@ -54,12 +59,12 @@ def tokenizer(
         if levels < (had if refine else 1):
             raise SmgError(f"--levels {levels}: must be at least {had if refine else 1}")
         config = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, levels=levels))
-    config, train, val = _open(data, config)
+    config, train, val = _open(data, config, options, quiet=quiet)
     if refine:
         source = load_run(refine, new_tokenizer(run_config(refine)))
-        _train(RefineStage(config, options, train, val, source), output)
+        _train(RefineStage(config, options, train, val, source), output, as_json, quiet)
     else:
-        _train(TokenizerStage(config, options, train, val), output)
+        _train(TokenizerStage(config, options, train, val), output, as_json, quiet)
 
 
 @app.command()
@@ -67,31 +72,43 @@ def generator(
     data: Data, output: Run,
     tokenizer: Annotated[Path, typer.Option(help="Run directory of the trained tokenizer.")],
     embedder: Annotated[
-        Path | None, typer.Option(help="Run directory of an embedder: some examples are then conditioned on audio.")
+        Path | None,
+        typer.Option(help="Run directory of an embedder, or a checkpoint that has one, such as a converted CLAP."),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="What examples are conditioned on: text, audio (their own sound, as in the paper), or both in turn. "
+            "both where there is an --embedder, text where there is none."
+        ),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Size; that of the tokenizer's run if not given.")] = None,
     minutes: Minutes = 120, steps: Steps = None, batch: Batch = 32, seed: Seed = 0, device: Device = "cpu",
     precision: Precision = "fp32", threads: Threads = None, text_encoder: Text = None,
+    accumulate: Accumulate = 1, workers: Workers = 0,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the masked generator on the codes of a trained tokenizer."""
-    options = _options(minutes, steps, batch, seed, device, precision, threads)
-    from ..models.embedder import AudioTower
-    from ..training.embedder import TrainableEmbedder
+    condition = condition or ("both" if embedder else "text")
+    if condition not in ("text", "audio", "both"):
+        raise SmgError(f"--condition {condition}: choose text, audio or both")
+    if condition != "text" and not embedder:
+        raise SmgError(f"--condition {condition}: needs an --embedder to hear the examples with")
+    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    from ..training.borrowed import clap_among
+    from ..training.embedder import load_tower
     from ..training.generator import GeneratorStage
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import new_tokenizer
 
-    config, train, val = _open(data, run_config(tokenizer))
+    config, train, val = _open(data, run_config(tokenizer), options, quiet=quiet)
     if preset:
         config = dataclasses.replace(config, generator=_preset(preset).generator)
-    embed_text = _text_encoder(text_encoder, config)
+    embed_text = _text_encoder(text_encoder or clap_among([embedder]), config)
     config = _with_condition(config, embed_text.dim)
     codes = load_run(tokenizer, new_tokenizer(config)).tokenizer
-    embed_audio = None
-    if embedder:
-        tower = TrainableEmbedder(AudioTower(run_config(embedder).embedder, config.mel))
-        embed_audio = load_run(embedder, tower).tower.to(device).requires_grad_(False)
-    _train(GeneratorStage(config, options, train, val, codes, embed_text, embed_audio), output)
+    tower = load_tower(embedder, config).to(options.device) if condition != "text" else None
+    _train(GeneratorStage(config, options, train, val, codes, embed_text, tower, condition), output, as_json, quiet)
 
 
 @app.command()
@@ -109,6 +126,7 @@ def finetune(
     ] = 0.4,
     keep: Annotated[float, typer.Option(help="Weight of what it knows against what is new.")] = 1.0,
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Adapt a finished model to a folder of your sounds; the result is a model like any other.
 
@@ -116,35 +134,43 @@ def finetune(
     """
     if not 0 < lr <= 1:
         raise SmgError(f"--lr {lr}: must be above 0, up to 1")
-    options = _options(minutes, steps, batch, seed, device, precision, threads)
+    options = train_options(minutes, steps, batch, seed, device, precision, threads)
     options = dataclasses.replace(
         options, muon_lr=options.muon_lr * lr, adam_lr=options.adam_lr * lr, warmup=20, decay=0.7, ema=0.99
     )
     from ..checkpoint import resolve
+    from ..training import distributed
     from ..training.finetune import FinetuneOptions
     from ..training.finetune import finetune as adapt
 
+    if distributed.size() > 1:
+        raise SmgError("smg train finetune works in one process; start it without torchrun")
     tuning = FinetuneOptions(rehearsal, keep)
-    results = adapt(resolve(model), folder, output, options, tuning, report=_report)
+    told = told_unless(quiet)
+    results = adapt(resolve(model), folder, output, options, tuning, report=told)
     for key, value in results["after"].items():
-        _report(f"{key:<14} {results['before'][key]:8.3f} -> {value:.3f}")
-    typer.echo(str(output))
+        told(f"{key:<14} {results['before'][key]:8.3f} -> {value:.3f}")
+    if as_json:
+        print_json("train finetune", {"directory": str(output)} | results)
+    elif not quiet:
+        typer.echo(str(output))
 
 
 @app.command()
 def embedder(
     data: Data, output: Run, minutes: Minutes = 30, steps: Steps = None, batch: Batch = 32, preset: Preset = "small",
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
-    text_encoder: Text = None,
+    text_encoder: Text = None, workers: Workers = 0,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the audio side of the joint text-audio space, for --like and for ranking candidates."""
-    options = _options(minutes, steps, batch, seed, device, precision, threads)
+    options = train_options(minutes, steps, batch, seed, device, precision, threads, workers=workers)
     from ..training.embedder import EmbedderStage
 
-    config, train, val = _open(data, _preset(preset))
+    config, train, val = _open(data, _preset(preset), options, quiet=quiet)
     embed_text = _text_encoder(text_encoder, config)
     config = _with_condition(config, embed_text.dim)
-    _train(EmbedderStage(config, options, train, val, embed_text), output)
+    _train(EmbedderStage(config, options, train, val, embed_text), output, as_json, quiet)
 
 
 @app.command()
@@ -152,22 +178,27 @@ def vocoder(
     data: Data, output: Run, minutes: Minutes = 60, steps: Steps = None, batch: Batch = 16, preset: Preset = "small",
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     adversarial: Annotated[bool, typer.Option(help="Let discriminators join in after the first part.")] = True,
+    accumulate: Accumulate = 1, workers: Workers = 0,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train a Vocos-type vocoder: mel to waveform."""
-    options = _options(minutes, steps, batch, seed, device, precision, threads)
+    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
     from ..training.vocoder import VocoderStage
 
-    config, train, val = _open(data, _preset(preset))
+    config, train, val = _open(data, _preset(preset), options, waves=True, quiet=quiet)
     config = dataclasses.replace(config, vocoder=dataclasses.replace(config.vocoder, kind="vocos"))
-    _train(VocoderStage(config, options, train, val, adversarial), output)
+    _train(VocoderStage(config, options, train, val, adversarial), output, as_json, quiet)
 
 
 @app.command()
 def pack(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories: tokenizer, generator, embedder, vocoder.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run directories: tokenizer, generator, embedder, vocoder; the last two may be converted."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Checkpoint directory to make.")],
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="The training data, for the list of known sounds and credits.")
+        list[Path] | None, typer.Option("--data", help="The training data, for known sounds, their styles and credits.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "custom",
     version: Annotated[str, typer.Option(help="Version of the checkpoint.")] = "1",
@@ -177,18 +208,22 @@ def pack(
         Path | None, typer.Option(help="Markdown to put into the model card, such as measured results.")
     ] = None,
     text_encoder: Text = None,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Assemble a checkpoint directory from one run of each stage."""
-    _require_torch()
+    require_torch()
+    from ..training.borrowed import clap_among
     from ..training.card import credits, model_card
     from ..training.loop import run_config
     from ..training.pack import pack as assemble
 
-    clips = []
+    cache, clips = None, []
     if data:
         from ..training.data import open_cache
 
-        clips = open_cache(data, run_config(runs[0]).mel, report=_report)[0].clips
+        cache = open_cache(data, run_config(runs[0]).mel, report=told_unless(quiet), waves=False)[0]
+        clips = cache.clips
     if notes and not notes.is_file():
         raise SmgError(f"--notes {notes}: no such file")
     if not runs:
@@ -198,45 +233,16 @@ def pack(
     if clips:
         documents["CREDITS.md"] = credits(clips)
     assemble(
-        runs, _text_files(text_encoder), output, name=name, version=version, license=license,
-        training_data=training_data, clips=clips, documents=documents, report=_report,
+        runs, _text_files(text_encoder or clap_among(runs)), output, name=name, version=version, license=license,
+        training_data=training_data, clips=cache, documents=documents, report=told_unless(quiet),
     )  # fmt: skip
-    typer.echo(str(output))
+    if as_json:
+        from ..checkpoint import load_checkpoint
 
-
-def _options(minutes, steps, batch, seed, device, precision, threads):
-    """Check the shared options and make the loop's.
-
-    Raises:
-        SmgError: torch is missing or a value is out of range.
-    """
-    if not minutes > 0:
-        raise SmgError(f"--minutes {minutes}: must be more than 0")
-    if batch < 1:
-        raise SmgError(f"--batch {batch}: must be at least 1")
-    if steps is not None and steps < 1:
-        raise SmgError(f"--steps {steps}: must be at least 1")
-    if precision not in ("fp32", "bf16"):
-        raise SmgError(f"--precision {precision}: must be fp32 or bf16")
-    _require_torch()
-    import torch
-
-    from ..runtime.threads import allowed_threads
-    from ..training.loop import TrainOptions
-
-    torch.set_num_threads(threads or allowed_threads())
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise SmgError(f"--device {device}: not available on this machine") from None
-    return TrainOptions(minutes=minutes, steps=steps, batch=batch, seed=seed, device=device, precision=precision)
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise SmgError("training needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+        checkpoint = load_checkpoint(output)
+        print_json("train pack", {"directory": str(output), "model": name, "model_hash": checkpoint.hash})
+    elif not quiet:
+        typer.echo(str(output))
 
 
 def _preset(name: str):
@@ -247,12 +253,13 @@ def _preset(name: str):
     return PRESETS[name]
 
 
-def _open(data: list[Path], config):
+def _open(data: list[Path], config, options, waves: bool = False, quiet: bool = False):
     """(configuration, training clips, validation clips)."""
     from ..training.data import open_cache
 
-    train, val = open_cache(data, config.mel, report=_report)
-    _report(f"{len(train.clips)} clips to train on, {len(val.clips)} to validate on")
+    told = told_unless(quiet)
+    train, val = open_cache(data, config.mel, report=told, waves=waves, workers=options.workers)
+    told(f"{len(train.clips)} clips to train on, {len(val.clips)} to validate on")
     return config, train, val
 
 
@@ -279,11 +286,11 @@ def _with_condition(config, dim: int):
     )
 
 
-def _train(stage, output: Path) -> None:
+def _train(stage, output: Path, as_json: bool, quiet: bool) -> None:
+    from ..training import distributed
     from ..training.loop import train
 
-    train(stage, output, report=_report)
-
-
-def _report(text: str) -> None:
-    typer.echo(text, err=True)
+    metrics = train(stage, output, report=told_unless(quiet))
+    if as_json and not distributed.rank():
+        print_json(f"train {stage.name}", {"directory": str(output), "metrics": metrics})
+    distributed.leave()

@@ -14,6 +14,7 @@ import typer
 from ..errors import SmgError
 from . import common
 from .progress import progress_bar
+from .report import print_json
 
 
 def ui(
@@ -27,6 +28,8 @@ def ui(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Generate and edit sounds on a web page, served by this computer.
 
@@ -42,13 +45,16 @@ def ui(
 
     listener, loopback = _listen(host, port)
     with listener:
-        with progress_bar("downloading", False) as progress:
+        with progress_bar("downloading", quiet) as progress:
             pipe = load(model, backend, device, threads, vocoder, progress)
         if not loopback:
             warning = f"everyone who can reach {host} can use this page, without a password or encryption"
             print("smg: warning:", warning, file=sys.stderr)
         url = _url(listener)
-        print(f"{url}  (Ctrl+C ends it)", flush=True)
+        if as_json:
+            print_json("ui", {"url": url, "model": pipe.config.name, "model_hash": pipe.checkpoint.hash})
+        elif not quiet:
+            print(f"{url}  (Ctrl+C ends it)", flush=True)
         config = uvicorn.Config(
             make_app(pipe, (host, socket.gethostname())), log_level="warning", access_log=False, ws="none",
             server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,

@@ -8,11 +8,13 @@ import typer
 
 from ..options import OutputOptions, VaryOptions
 from . import common
+from .making import for_each, make_sounds
+from .targets import Targets
 
 
 def vary(
-    input: common.Input,
-    output: common.Output,
+    inputs: common.Inputs,
+    output: common.EditOutput = None,
     amount: Annotated[float, typer.Option("--amount", "-a", help="0 is the sound itself, vocoded; 1 is new.")] = 0.5,
     prompt: common.Prompt = None,
     negative: common.Negative = None,
@@ -44,11 +46,12 @@ def vary(
     Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
     """
     options = VaryOptions(
-        input, amount, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
+        inputs[0], amount, prompt=prompt, negative=negative, seed=seed, num=num, steps=steps,
         guidance=guidance, temperature=temperature, top_p=top_p, order=order,
     )  # fmt: skip
     finish = OutputOptions(lufs=lufs, trim=trim, bits=bits, rate=rate, channels=channels, metadata=not no_metadata)
-    common.make_sounds(
-        options, output, finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads,
-        image=image, play=play, as_json=as_json, quiet=quiet, label="varying",
+    make_sounds(
+        "vary", for_each(options, inputs), Targets.of_inputs(inputs, num, output, image, "varied"),
+        finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
+        as_json=as_json, quiet=quiet, label="varying",
     )  # fmt: skip
