@@ -58,7 +58,7 @@ class SamplingOptions:
     seed: int | None = None
     num: int = 1
     steps: int = 16
-    guidance: float = 4.0
+    guidance: float = 3.0
     temperature: float = 1.0
     top_p: float = 1.0
     order: str = "confidence"
@@ -122,12 +122,9 @@ class EditOptions(SamplingOptions):
         input: the sound file to edit; it is only read.
         prompt: what the new part should be; None goes by the sound that stays.
         negative: text to steer away from.
-
-    Guidance is less than for a sound from nothing: what surrounds the new part should lead.
     """
 
     input: str
-    guidance: float = field(default=3.0, kw_only=True)
     prompt: str | None = field(default=None, kw_only=True)
     negative: str | None = field(default=None, kw_only=True)
 
