@@ -61,4 +61,5 @@ else:  # Griffin-Lim
     for _ in range(32):
         frames = np.fft.irfft(target * np.exp(1j * np.angle(stft(wave))), n=size) * hann / 1.5
         wave = sum(np.pad(frames[k::4].ravel(), (k * hop, (3 - k) * hop)) for k in range(4))[margin:-margin]
-soundfile.write(out, 0.89 * wave[: int(samples)] / max(1e-6, np.abs(wave).max()), mel["sample_rate"])
+wave = wave[: int(samples)]
+soundfile.write(out, 0.89 * wave / max(1e-6, np.abs(wave).max()), mel["sample_rate"])

@@ -268,7 +268,8 @@ def differing(ours: MelConfig, theirs: MelConfig) -> str:
 
 def _front_end_faults(ends: MelConfig | EmbedderConfig):
     """(whether it is so, what is wrong) with the settings of a spectrogram."""
-    yield not 1 <= ends.hop_length <= ends.n_fft or ends.n_fft % 2, "n_fft has to be even and hop_length at most that"
+    wrong = not 1 <= ends.hop_length <= ends.n_fft or ends.n_fft % 2 or ends.hop_length % 2
+    yield wrong, "n_fft and hop_length have to be even, and hop_length at most n_fft"
     yield not ends.f_min < ends.f_max <= ends.sample_rate / 2, "f_min, f_max and half of sample_rate have to rise"
 
 

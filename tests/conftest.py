@@ -1,12 +1,15 @@
 """What several tests share: the shipped model, and a tiny one trained from scratch by the real commands."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Shells start background jobs deaf to interrupts, and so would be the commands that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
