@@ -342,11 +342,11 @@ def model(trained, monkeypatch):
 
 
 def test_sounds_are_those_that_generate_makes(model):
-    from specmaskgit_cli.evaluation.synthesis import generate
+    from specmaskgit_cli.evaluation.synthesis import Wish, generate
     from specmaskgit_cli.pipeline import load
 
     pipe = load(threads=1)
-    wave, cost = generate(pipe, pipe.runtime.embed_text(["rain"]), 0.5, DecodeSettings(), 7)
+    wave, cost = generate(pipe, Wish(pipe.runtime.embed_text(["rain"])), 0.5, DecodeSettings(), 7)
     sound = pipe.generate("rain", seconds=0.5, seed=7)
     inner = slice(500, -500)  # generate fades the ends
     assert min(cost.seconds, cost.core_seconds) > 0 and len(wave) == len(sound.samples)

@@ -23,7 +23,7 @@ from .distances import frechet, jackknife, kernel_distance, mean_pairwise
 from .embedders import Embedder, OwnEmbedder, open_embedder
 from .judge import judge
 from .material import EvaluationOptions, Material, gather
-from .synthesis import copy_synthesis, generate, mel_error, round_trip
+from .synthesis import Wish, copy_synthesis, generate, mel_error, round_trip, wishes
 from .tables import Table, measured
 
 SAME_LABEL = 8  # real clips of a label, at most, whose diversity is measured
@@ -164,30 +164,30 @@ def synthesise(
     for name in ("copy synthesis", "round trip"):
         groups[name].row["mel_l1"] = float(np.mean(errors[name]))
     groups["round trip"].row["mel_l1_before_vocoder"] = float(np.mean(errors["codes"]))
-    conditions = pipe.runtime.embed_text(groups["generated"].texts)
-    warm_up(pipe, conditions, options)
-    groups["generated"].takes, cost = generate_takes(pipe, conditions, options, settings, tick)
+    wanted = wishes(pipe.runtime.embed_text(groups["generated"].texts))
+    warm_up(pipe, wanted, options)
+    groups["generated"].takes, cost = generate_takes(pipe, wanted, options, settings, tick)
     groups["generated"].row |= cost
     return groups
 
 
-def warm_up(pipe: Pipeline, conditions: np.ndarray, options: EvaluationOptions) -> None:
+def warm_up(pipe: Pipeline, wanted: list[Wish], options: EvaluationOptions) -> None:
     """Load what is not loaded yet, so that the first sound is not the slowest."""
-    generate(pipe, conditions[:1], options.seconds, DecodeSettings(steps=1), options.seed)
+    generate(pipe, wanted[0], options.seconds, DecodeSettings(steps=1), options.seed)
 
 
 def generate_takes(
-    pipe: Pipeline, conditions: np.ndarray, options: EvaluationOptions, settings: DecodeSettings,
+    pipe: Pipeline, wanted: list[Wish], options: EvaluationOptions, settings: DecodeSettings,
     tick: Callable[[], None] = lambda: None,
 ) -> tuple[list[list[np.ndarray]], dict[str, float]]:  # fmt: skip
-    """Sounds for all conditions [n, D], as often as there are seeds, each with a seed of its own; and the mean cost of
+    """Sounds for all that is wanted, as often as there are seeds, each with a seed of its own; and the mean cost of
     one."""
     takes, costs = [], []
     for take in range(options.seeds):
         sounds = []
-        for index in range(len(conditions)):
-            seed = options.seed + take * len(conditions) + index
-            wave, cost = generate(pipe, conditions[index : index + 1], options.seconds, settings, seed)
+        for index, wish in enumerate(wanted):
+            seed = options.seed + take * len(wanted) + index
+            wave, cost = generate(pipe, wish, options.seconds, settings, seed)
             sounds.append(wave)
             costs.append((cost.seconds, cost.core_seconds))
             tick()

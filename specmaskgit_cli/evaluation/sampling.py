@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.levels import normalize_peak
+from ..audio.mel import log_mel
+from ..conditions import INPUT_PEAK_DB
 from ..errors import SmgError, UsageError
 from ..pipeline import Pipeline
 from ..runtime import Runtime
@@ -20,7 +23,7 @@ from .judge import judge
 from .material import EvaluationOptions, gather, likenesses
 from .model import Group, generate_takes, measure_group, warm_up
 from .recognition import Recogniser
-from .synthesis import generate
+from .synthesis import Wish, generate, wishes
 from .tables import Table, earlier, measured, write_report
 from .ways import BOTH, TEXT, Way, sweeps
 
@@ -146,41 +149,48 @@ class _Measurement:
 
     def __call__(self, way: Way) -> dict[str, float]:
         pipe = self.models[way.model]
-        conditions = self._conditions(pipe, way.condition)
+        wanted = self._wanted(pipe, way.condition)
         if way.model not in self.warm:
-            warm_up(pipe, conditions, self.options)
+            warm_up(pipe, wanted, self.options)
             self.warm.add(way.model)
         before = pipe.runtime.passes
-        takes, cost = generate_takes(pipe, conditions, self.options, way.settings)
-        passes = (pipe.runtime.passes - before) / (len(takes) * len(conditions))
+        takes, cost = generate_takes(pipe, wanted, self.options, way.settings)
+        passes = (pipe.runtime.passes - before) / (len(takes) * len(wanted))
         group = Group(takes, [p.text for p in self.prompts], [p.expected for p in self.prompts])
         self._measure(group)
-        made = {"diversity": self._diversity(pipe, conditions, way, group), "passes": round(passes)}
+        made = {"diversity": self._diversity(pipe, wanted, way, group), "passes": round(passes)}
         return group.row | cost | made | {"rtf": cost["core_seconds_a_clip"] / self.options.seconds}
 
-    def _conditions(self, pipe: Pipeline, kind: str) -> np.ndarray:
-        """Points to go for [prompts, D], as `smg generate` has them for a prompt, --like, and both."""
+    def _wanted(self, pipe: Pipeline, kind: str) -> list[Wish]:
+        """What to go for, as `smg generate` has it for a prompt, --like, and both."""
         texts = pipe.runtime.embed_text([prompt.text for prompt in self.prompts])
         if kind == TEXT:
-            return texts
+            return wishes(texts)
         own = OwnEmbedder(pipe)
         sounds = np.stack([own.embed(wave, self.rate) for wave in self.likes])
         total = texts + sounds if kind == BOTH else sounds
-        return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
+        total = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
+        found = []
+        for index, (condition, wave) in enumerate(zip(total[:, None], self.likes, strict=True)):
+            style = pipe.conditions.style_of(log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel))
+            drawn = pipe.conditions.drawn_style(condition, np.random.default_rng([self.options.seed, index]))
+            both = kind == BOTH and drawn is not None
+            found.append(Wish(condition, (style + drawn) / 2 if both else style))
+        return found
 
     def _measure(self, group: Group) -> None:
         measure_group(group, self.reference, self.embedder, self.own, self.recogniser, self.rate)
         if self.options.judge:
             group.row |= judge(self.options.judge, {"all": group.judged()}, self.rate).get("all", {})
 
-    def _diversity(self, pipe: Pipeline, conditions: np.ndarray, way: Way, group: Group) -> float:
+    def _diversity(self, pipe: Pipeline, wanted: list[Wish], way: Way, group: Group) -> float:
         """Mean cosine distance between the seeds of a prompt."""
         if len(group.own) > 1:
-            return float(np.mean([mean_pairwise(group.own[:, i]) for i in range(len(conditions))]))
+            return float(np.mean([mean_pairwise(group.own[:, i]) for i in range(len(wanted))]))
         found = []
-        for i in range(0, len(conditions), REPEATED):
-            seed = self.options.seed + len(conditions) + i  # that of a second take
-            wave, _ = generate(pipe, conditions[i : i + 1], self.options.seconds, way.settings, seed)
+        for i in range(0, len(wanted), REPEATED):
+            seed = self.options.seed + len(wanted) + i  # that of a second take
+            wave, _ = generate(pipe, wanted[i], self.options.seconds, way.settings, seed)
             found.append(mean_pairwise(np.stack([group.own[0, i], self.own.embed(wave, self.rate)])))
         return float(np.mean(found))
 

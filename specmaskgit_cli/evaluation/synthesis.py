@@ -17,6 +17,19 @@ from ..render import mel_to_waveform, tokens_to_mel
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What a sound is made for: a condition [1, D], and a style [1, style_dims] or None for one that is drawn."""
+
+    condition: np.ndarray
+    style: np.ndarray | None = None
+
+
+def wishes(conditions: np.ndarray) -> list[Wish]:
+    """Conditions [n, D] without styles of their own."""
+    return [Wish(condition[None]) for condition in conditions]
+
+
+@dataclass(frozen=True)
 class Taken:
     """What making a sound cost: seconds by the clock, and seconds of all cores together, which other work on the
     machine does not lengthen."""
@@ -42,9 +55,9 @@ def round_trip(pipe: Pipeline, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def generate(
-    pipe: Pipeline, condition: np.ndarray, seconds: float, settings: DecodeSettings, seed: int
+    pipe: Pipeline, wish: Wish, seconds: float, settings: DecodeSettings, seed: int
 ) -> tuple[np.ndarray, Taken]:
-    """A sound float32 [n] for a condition [1, D], peak at the models' level, and what making it took.
+    """A sound float32 [n], peak at the models' level, and what making it took.
 
     Tokens and phases are those of `smg generate` with the same seed; `settings` may be ones that it does not offer.
     """
@@ -53,7 +66,7 @@ def generate(
     samples = math.ceil(seconds * config.mel.sample_rate)
     grid = (config.rows, max(MIN_COLUMNS, math.ceil(samples / config.column_samples)))
     tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-    tokens = pipe.fill(tokens, mask, condition, None, settings, rng, pipe.count(None, grid[1]))
+    tokens = pipe.fill(tokens, mask, wish.condition, None, settings, rng, pipe.count(None, grid[1]), wish.style)
     mel = tokens_to_mel(pipe.runtime, tokens, rng)[:, : math.ceil(samples / config.mel.hop_length)]
     wave = mel_to_waveform(pipe.runtime, mel, rng)[: round(seconds * config.mel.sample_rate)]
     wave = normalize_peak(wave, INPUT_PEAK_DB)
