@@ -40,7 +40,7 @@ def probe(
     device: common.Device = "cpu",
     threads: common.Threads = None,
     as_json: common.AsJson = False,
-    quiet: common.Quiet = False,
+    quiet: common.ReportOnly = False,
 ) -> None:
     """Measure how well a linear classifier tells labelled sounds apart by each layer, beside log-mel statistics.
 
@@ -78,7 +78,7 @@ def probe(
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if as_json:
         print_json("probe", document)
-    elif not quiet:
+    else:
         columns = [key for key in next(iter(results.values()))]
         print(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
         for name, row in results.items():
