@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -50,13 +52,21 @@ class GeneratorStage(Stage):
         self.tokenizer = tokenizer.to(self.device).eval().requires_grad_(False)
         self.embed_audio, self.audio_share = embed_audio, AUDIO_SHARES[condition]
         self.makers = {"train": CanvasMaker(train, config.mel), "val": CanvasMaker(val, config.mel)}
-        self.captions, self.styles = None, None
+        self.captions, self.model = None, model
         if self.audio_share < 1:
             self.captions = CaptionBank([*train.clips, *val.clips], embed_text, self.device)
         self.model = model or self._new_model()
-        self.styles = projection(self.model)
+
+    @property
+    def styles(self) -> Projection | None:
+        """As the model tells them, which may be resumed after it was made."""
+        return projection(self.model) if self.model else None
+
+    @functools.cached_property
+    def validation(self) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and conditions, the same at all times."""
         rngs = (np.random.default_rng(i) for i in range(self.validation_batches))
-        self.validation = [self._encode(*self._sounds("val", [rng] * 32, TYPICAL)) for rng in rngs]
+        return [self._encode(*self._sounds("val", [rng] * 32, TYPICAL)) for rng in rngs]
 
     def _new_model(self) -> Generator:
         model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
