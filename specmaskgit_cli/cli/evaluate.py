@@ -60,10 +60,7 @@ def edits(
 
     Shards named val* are used if there are any, else all that is given.
     """
-    from ..pipeline import load
-
-    with progress_bar("downloading", quiet) as progress:
-        pipe = load(model, backend, device, threads, vocoder, progress)
+    pipe = _load(model, backend, device, threads, vocoder, quiet)
     from ..evaluation.edits import evaluate_edits
 
     with progress_bar("evaluating", quiet) as progress:

@@ -145,9 +145,9 @@ class GeneratorStage(Stage):
             text = torch.stack([self.captions.draw(clip, rng) for (_, clip), rng in zip(drawn, rngs, strict=True)])
         heard = [self.audio_share > 0 and rng.random() < self.audio_share for rng in rngs]
         style = torch.zeros(len(rngs), 0)
-        if self.styles:
+        if styles := self.styles:
             told = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
-            style = torch.from_numpy(self.styles(mel.numpy()))
+            style = torch.from_numpy(styles(mel.numpy()))
             style = torch.cat([style, torch.ones(len(rngs), 1)], 1) * told
         return mel, text, torch.tensor(heard), style
 
