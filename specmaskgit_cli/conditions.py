@@ -32,16 +32,18 @@ class Conditions:
         """Embed the next text anew, even if it is the last one."""
         self._last.clear()
 
-    def embedding(self, options: GenerateOptions) -> np.ndarray:
-        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them."""
-        parts = []
+    def wish(self, options: GenerateOptions) -> tuple[np.ndarray, np.ndarray | None]:
+        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them; and
+        the style [1, style_dims] of that sound, if there is one."""
+        parts, style = [], None
         if options.prompt is not None:
             parts.append((self.text(options.prompt), 1 - options.like_weight if options.like else 1.0))
         if options.like is not None:
             weight = options.like_weight if options.prompt is not None else 1.0
-            parts.append((self._sound(options.like), weight))
+            embedding, style = self._sound(options.like)
+            parts.append((embedding, weight))
         total = sum(weight * embedding for embedding, weight in parts)
-        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32), style
 
     def text(self, text: str) -> np.ndarray:
         """A text in the joint space, [1, D]; the last one is remembered, as it is asked for more than once."""
@@ -49,24 +51,20 @@ class Conditions:
             self._last = {text: self.runtime.embed_text([text])}
         return self._last[text]
 
-    def style(self, options: GenerateOptions) -> np.ndarray | None:
-        """The style [1, style_dims] of the sound to resemble, if there is one."""
-        if options.like is None or not self.config.generator.style_dims:
-            return None
-        cfg = self.config.mel
-        return self.style_of(log_mel(self._read(options.like, cfg.sample_rate), cfg))
-
-    def _sound(self, path: str) -> np.ndarray:
-        """A sound file in the joint space, [1, D]."""
+    def _sound(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """A sound file in the joint space, [1, D], and its style."""
         config = self.config
-        rate = (config.embedder if config.embedder.kind == "clap" else config.mel).sample_rate
-        samples = self._read(path, rate)
         if config.embedder.kind == "clap":
-            return self.runtime.embed_sound(samples, rate)
-        mel = log_mel(samples, config.mel)
+            rate = config.embedder.sample_rate
+            style = self.style_of(self._mel(path)) if config.generator.style_dims else None
+            return self.runtime.embed_sound(self._read(path, rate), rate), style
+        mel = self._mel(path)
         missing = max(0, config.tokenizer.patch - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
-        return self.runtime.embed_audio(padded[None])
+        return self.runtime.embed_audio(padded[None]), self.style_of(mel)
+
+    def _mel(self, path: str) -> np.ndarray:
+        return log_mel(self._read(path, self.config.mel.sample_rate), self.config.mel)
 
     def _read(self, path: str, rate: int) -> np.ndarray:
         """A sound file as the models hear it: mono, at a rate and their level; at most the window's length of it."""

@@ -109,7 +109,7 @@ class Pipeline:
         """
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
-        condition, style = self.conditions.embedding(options), self.conditions.style(options)
+        condition, style = self.conditions.wish(options)
         negative = self.conditions.text(options.negative) if options.negative else None
         warnings = self.conditions.unfamiliar(options.prompt)
         count = self.count(progress, self._columns(options), options.num * options.candidates)
