@@ -50,6 +50,7 @@ class TokenizerConfig:
     codebook_dim: int = 64
     levels: int = 6  # residual codes a patch; the paper uses 1
     texture_channels: int = 48
+    texture_layers: int = 0  # ConvNeXt blocks that shape the noise
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,14 @@ class CheckpointConfig:
 
 
 PRESETS: dict[str, CheckpointConfig] = {
-    "small": CheckpointConfig(name="small", generator=GeneratorConfig(style_dims=32)),
+    "small": CheckpointConfig(
+        name="small", tokenizer=TokenizerConfig(texture_layers=2), generator=GeneratorConfig(style_dims=32)
+    ),
     "paper": CheckpointConfig(
         name="paper",
-        tokenizer=TokenizerConfig(levels=1, codebook_dim=256, width=512, encoder_layers=8, decoder_layers=12),
+        tokenizer=TokenizerConfig(
+            levels=1, codebook_dim=256, width=512, encoder_layers=8, decoder_layers=12, texture_layers=2
+        ),
         generator=GeneratorConfig(
             width=768,
             layers=24,
@@ -169,7 +174,14 @@ PRESETS: dict[str, CheckpointConfig] = {
     "tiny": CheckpointConfig(
         name="tiny",
         tokenizer=TokenizerConfig(
-            width=32, encoder_layers=1, decoder_layers=1, codebook_size=64, codebook_dim=8, levels=2, texture_channels=4
+            width=32,
+            encoder_layers=1,
+            decoder_layers=1,
+            codebook_size=64,
+            codebook_dim=8,
+            levels=2,
+            texture_channels=4,
+            texture_layers=1,
         ),
         generator=GeneratorConfig(width=32, layers=2, heads=2, style_dims=4),
         embedder=EmbedderConfig(width=8, layers=2),

@@ -14,7 +14,7 @@ from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
 from specmaskgit_cli.style import joined  # noqa: E402
-from specmaskgit_cli.training.tokenizer import energy_score  # noqa: E402
+from specmaskgit_cli.training.energy import energy_score  # noqa: E402
 
 TINY = PRESETS["tiny"]
 
@@ -122,6 +122,19 @@ def test_energy_score_prefers_draws_of_the_right_roughness():
     assert min(scores, key=scores.get) == 1.0
 
 
+def test_energy_score_prefers_draws_of_the_right_arrangement():
+    torch.manual_seed(0)
+
+    def drops(count):  # short events over many bands, each at its own time
+        return torch.randn(count, 80, 96) * 0.1 + (torch.rand(count, 1, 96) < 0.1) * torch.rand(count, 80, 1)
+
+    real, draws = drops(32), drops(64)
+    shuffled = torch.stack([band[:, torch.randperm(96)] for band in draws.unbind(1)], 1)  # alike in every band
+    late = draws.roll(1, 0)
+    scores = [float(energy_score(real, *drawn.split(32), texture=2.0)) for drawn in (draws, shuffled, late)]
+    assert scores[0] < 0.5 * scores[1] and scores[0] == pytest.approx(scores[2], rel=0.15)
+
+
 @pytest.fixture(scope="module")
 def runtimes(trained):
     checkpoint = load_checkpoint(trained[1])
@@ -133,8 +146,9 @@ def test_runtimes_agree_on_every_model(runtimes):
     rng = np.random.default_rng(0)
     mel = rng.standard_normal((2, 80, 64)).astype(np.float32) - 4
     noise = rng.standard_normal((2, 80, 64)).astype(np.float32)
-    tokens = onnx.encode(mel)
-    assert (tokens == torch_runtime.encode(mel)).mean() > 0.99
+    tokens, books = onnx.encode(mel), onnx.weights("generator")["codebooks"]
+    coded = [books[np.arange(2), found].sum(3) for found in (tokens, torch_runtime.encode(mel))]
+    assert (np.abs(coded[0] - coded[1]).max(3) < 1e-5).mean() > 0.9  # of equal codewords either may be chosen
     dims = onnx.config.generator.style_dims
     style = rng.standard_normal((2, dims)).astype(np.float32)
     condition = joined(onnx.embed_text(["dog barking", "rain"]), style, dims)

@@ -44,6 +44,10 @@ def tokenizer(
     levels: Annotated[
         int | None, typer.Option(help="Residual codes a patch; with --refine, more than it had adds some.")
     ] = None,
+    texture_layers: Annotated[
+        int | None,
+        typer.Option(help="Layers that shape the decoder's noise; with --refine, more than it had adds some."),
+    ] = None,
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     accumulate: Accumulate = 1, workers: Workers = 0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
@@ -54,11 +58,13 @@ def tokenizer(
     from ..training.tokenizer import RefineStage, TokenizerStage, new_tokenizer
 
     config = run_config(refine) if refine else _preset(preset)
-    had = config.tokenizer.levels
-    if levels is not None:
-        if levels < (had if refine else 1):
-            raise SmgError(f"--levels {levels}: must be at least {had if refine else 1}")
-        config = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, levels=levels))
+    least = config.tokenizer if refine else dataclasses.replace(config.tokenizer, levels=1, texture_layers=0)
+    for name, given in {"levels": levels, "texture_layers": texture_layers}.items():
+        if given is None:
+            continue
+        if given < getattr(least, name):
+            raise SmgError(f"--{name.replace('_', '-')} {given}: must be at least {getattr(least, name)}")
+        config = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, **{name: given}))
     config, train, val = _open(data, config, options, quiet=quiet)
     if refine:
         source = load_run(refine, new_tokenizer(run_config(refine)))

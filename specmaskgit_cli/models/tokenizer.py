@@ -68,6 +68,13 @@ class Tokenizer(nn.Module):
         )
         nn.init.zeros_(self.texture[-1].weight)
         nn.init.zeros_(self.texture[-1].bias)
+        self.grain = nn.ModuleList(
+            ConvNeXtBlock(channels, config.kernel, scale=0.02) for _ in range(config.texture_layers)
+        )
+        if config.texture_layers:
+            self.cells_out = nn.Linear(width, channels * (config.patch // CELL) ** 2)
+            nn.init.zeros_(self.cells_out.weight)
+            nn.init.zeros_(self.cells_out.bias)
         with torch.no_grad():
             self.patch_out.weight[pixels:] *= 0.1
             self.patch_out.bias[pixels:] = -3.0
@@ -89,21 +96,33 @@ class Tokenizer(nn.Module):
         z = self.to_latent(self.norm_in(h))
         return F.layer_norm(z, z.shape[-1:])
 
-    def distribution(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents to mean and deviation images, each [B, n_mels, frames], normalised scale."""
+    def distribution(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents to mean and deviation images, each [B, n_mels, frames], normalised scale, and to what shapes the
+        texture of cells: [B, n_mels / CELL, frames / CELL, texture_channels], or None without texture layers."""
         h = self.from_latent(z) + self.row_out
         for block in self.decoder:
             h = block(h)
-        mean, log_deviation = self.patch_out(self.norm_out(h)).chunk(2, -1)
+        h = self.norm_out(h)
         patch = self.config.patch
-        return unpatchify(mean, patch), unpatchify(log_deviation.clamp(-8, 1), patch).exp()
+        mean, log_deviation = (unpatchify(t, patch) for t in self.patch_out(h).chunk(2, -1))
+        return mean, log_deviation.clamp(-8, 1).exp(), self._shape(h) if self.grain else None
 
-    def render(self, mean: Tensor, deviation: Tensor, noise: Tensor) -> Tensor:
+    def _shape(self, h: Tensor) -> Tensor:
+        side = self.config.patch // CELL
+        cells = self.cells_out(h).unflatten(3, (side, side, -1))  # [B, rows, columns, side, side, channels]
+        return cells.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def render(self, mean: Tensor, deviation: Tensor, shape: Tensor | None, noise: Tensor) -> Tensor:
         """A draw of the mel for given noise [B, n_mels, frames]; the convolutions shape it across patch borders."""
         x = mean + deviation * noise
         cells = F.pixel_unshuffle(torch.stack([mean, x, deviation * noise], 1), CELL)
-        cells = cells.contiguous(memory_format=torch.channels_last)
-        return x + F.pixel_shuffle(self.texture(cells), CELL)[:, 0]
+        cells = self.texture[:2](cells.contiguous(memory_format=torch.channels_last))
+        if shape is not None:
+            cells = cells.permute(0, 2, 3, 1) + shape
+            for block in self.grain:
+                cells = block(cells)
+            cells = cells.permute(0, 3, 1, 2)
+        return x + F.pixel_shuffle(self.texture[2](cells), CELL)[:, 0]
 
     def encode(self, mel: Tensor) -> Tensor:
         """Natural-log mel [B, n_mels, frames] to codes [B, rows, columns, levels]."""
@@ -111,5 +130,4 @@ class Tokenizer(nn.Module):
 
     def decode(self, codes: Tensor, noise: Tensor) -> Tensor:
         """Codes [B, rows, columns, levels] and noise [B, n_mels, frames] to natural-log mel [B, n_mels, frames]."""
-        mean, deviation = self.distribution(self.quantizer.lookup(codes))
-        return self.denormalize(self.render(mean, deviation, noise))
+        return self.denormalize(self.render(*self.distribution(self.quantizer.lookup(codes)), noise))

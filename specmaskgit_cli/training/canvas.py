@@ -2,7 +2,8 @@
 
 Half of all clips are shorter than a second. Cut and padded they would teach "one bark, then silence"; here a steady
 sound is carried on by crossfaded repetition, and an event recurs, regularly or not, with its siblings and at varied
-levels. All in the log-mel domain, where overlapping sounds are well approximated by their maximum.
+levels, over the noise floor of its own recording: without it the gaps would teach a gate's digital silence. All in the
+log-mel domain, where overlapping sounds are well approximated by their maximum.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections import defaultdict
 
 import numpy as np
 
+from ..audio.mel import noise_mel
 from ..config import MelConfig
 from .data import Clip, ClipCache, Weighted
 
 STEADY_DEVIATION = 0.7  # nats of frame level: below it a sound is carried on, above it it is an event
 CROSSFADE = 12  # frames
+FLOOR_QUANTILE = 0.1  # of a recording's frames: what a band has without the event
+FLOOR_DEPTH = 5.0  # nats below a band's loudest moments, at least: a recording may have no frame without the event
+FLOOR_DEVIATION = 0.5  # nats, of the log-mel of noise
 
 
 class CanvasMaker:
@@ -35,6 +40,7 @@ class CanvasMaker:
             labels[clip.label] += 1
         weights = np.array([labels[c.label] ** (balance - 1) for c in clips.clips])
         self.weighted = Weighted(weights)
+        self.noise = FLOOR_DEVIATION * noise_mel(np.random.default_rng(0), 4096, mel).T
 
     def draw(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, Clip]:
         """A canvas, float32 natural-log mel [frames, n_mels], and the clip whose caption it has."""
@@ -88,6 +94,7 @@ class CanvasMaker:
         gap = int(np.exp(rng.uniform(np.log(2), np.log(60))))
         at = rng.integers(0, 24) if rng.random() < 0.7 else 0
         first = True
+        self._lay_floor(canvas, self._mel(clip), rng)
         while at < len(canvas):
             mel = self._mel(clip if first else family[rng.integers(len(family))])
             n = min(len(mel), len(canvas) - at)
@@ -97,6 +104,12 @@ class CanvasMaker:
                 return
             first = False
             at += n + (gap if style < 0.55 else int(np.exp(rng.uniform(np.log(2), np.log(90)))))
+
+    def _lay_floor(self, canvas: np.ndarray, mel: np.ndarray, rng: np.random.Generator) -> None:
+        """The noise floor of a recording all over the canvas."""
+        floor = np.minimum(np.quantile(mel, FLOOR_QUANTILE, axis=0), mel.max(axis=0) - FLOOR_DEPTH)
+        start = rng.integers(0, len(self.noise) - len(canvas) + 1)
+        np.maximum(canvas, floor + self.noise[start : start + len(canvas)], out=canvas)
 
 
 def _is_steady(mel: np.ndarray) -> bool:

@@ -106,8 +106,9 @@ def _by_stage(runs: list[Path]) -> dict[str, Path]:
 
 def _merge_configs(found: dict[str, Path], name, version, license, training_data) -> CheckpointConfig:
     configs = {stage: run_config(run) for stage, run in found.items()}
-    base = configs["generator"]
-    if configs["tokenizer"].tokenizer != base.tokenizer or configs["tokenizer"].mel != base.mel:
+    base, tokenizer = configs["generator"], configs["tokenizer"].tokenizer
+    base = replace(base, tokenizer=replace(base.tokenizer, texture_layers=tokenizer.texture_layers))  # may be refined
+    if tokenizer != base.tokenizer or configs["tokenizer"].mel != base.mel:
         raise SmgError(f"{found['generator']}: was trained on another tokenizer than {found['tokenizer']}")
     if "embedder" in configs:
         base = replace(base, embedder=configs["embedder"].embedder)

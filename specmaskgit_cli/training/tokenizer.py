@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.mel import noise_mel
@@ -13,12 +14,15 @@ from ..models.tokenizer import Tokenizer
 from . import distributed
 from .codebooks import Seen, TrainableTokenizer
 from .data import ClipCache, Weighted
+from .energy import energy_score
 from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
 FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
 REVIVE_EVERY = 20
+DECODER = "from_latent", "row_out", "decoder", "norm_out", "patch_out", "texture", "cells_out", "grain"
+REFINE_SHARE = 0.3  # of the learning rates: finished weights are soon lost
 FIT, REVIVE = 1, 2  # streams of random choices
 
 
@@ -26,6 +30,7 @@ class TokenizerStage(Stage):
     """Loss: energy score of two draws, L1 of the mean, commitment; metrics in nats of log-mel."""
 
     name = "tokenizer"
+    texture = 0.0  # weight of its statistics in the score
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache):
         super().__init__(config, options)
@@ -47,9 +52,9 @@ class TokenizerStage(Stage):
         x = tokenizer.normalize(mel)
         z = tokenizer.latent(x)
         zq, commitment = self.quantize(z, part)
-        mean, deviation = tokenizer.distribution(zq)
-        first, second = (tokenizer.render(mean, deviation, n) for n in noise)
-        score = energy_score(x, first, second)
+        mean, *drawn = tokenizer.distribution(zq)
+        draws = [tokenizer.render(mean, *drawn, n) for n in noise]
+        score = energy_score(x, *draws, self.texture)
         l1 = (mean - x).abs().mean()
         loss = score + 0.3 * l1 + 0.1 * commitment
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
@@ -126,12 +131,12 @@ class TokenizerStage(Stage):
             x = tokenizer.normalize(self.batch(self.val_set, rngs).to(self.device))
             z = tokenizer.latent(x)
             codes = tokenizer.quantizer.codes(z)
-            mean, deviation = tokenizer.distribution(tokenizer.quantizer.lookup(codes) if self.model.fitted else z)
-            draws = [tokenizer.render(mean, deviation, self.draw_noise(rngs).to(self.device)) for _ in range(2)]
+            mean, *drawn = tokenizer.distribution(tokenizer.quantizer.lookup(codes) if self.model.fitted else z)
+            draws = [tokenizer.render(mean, *drawn, self.draw_noise(rngs).to(self.device)) for _ in range(2)]
             error = (mean - x).abs() * nats
             active = x > -0.5
             found = {
-                "score": energy_score(x, *draws), "l1": error.mean(), "l1_active": error[active].mean(),
+                "score": energy_score(x, *draws, self.texture), "l1": error.mean(), "l1_active": error[active].mean(),
                 "perplexity": perplexity(codes[..., 0], self.config.tokenizer.codebook_size),
             }  # fmt: skip
             for key, value in found.items():
@@ -143,9 +148,12 @@ class RefineStage(TokenizerStage):
     """Goes on with the decoder of a finished run while encoder and codes stay, so that generators of it stay valid.
 
     Args:
+        options: the learning rates are those of training from scratch.
         source: the finished tokenizer. If `config.tokenizer.levels` is more than it has, the missing levels are fitted
-            to what its codes leave, before anything is trained.
+            to what its codes leave, before anything is trained. Texture layers that it does not have start as new.
     """
+
+    texture = 2.0
 
     def __init__(
         self,
@@ -155,21 +163,13 @@ class RefineStage(TokenizerStage):
         val: ClipCache,
         source: TrainableTokenizer,
     ):
-        super().__init__(config, options, train, val)
+        lower = options.muon_lr * REFINE_SHARE, options.adam_lr * REFINE_SHARE
+        super().__init__(config, replace(options, muon_lr=lower[0], adam_lr=lower[1]), train, val)
         self.model.adopt(source)
         if self.model.levels > source.levels:
             self.fit(step=0, batches=40, first=source.levels)
-        tokenizer = self.model.tokenizer
-        tokenizer.requires_grad_(False)
-        for part in (
-            tokenizer.from_latent,
-            tokenizer.decoder,
-            tokenizer.norm_out,
-            tokenizer.patch_out,
-            tokenizer.texture,
-        ):
-            part.requires_grad_(True)
-        tokenizer.row_out.requires_grad_(True)
+        for name, weight in self.model.tokenizer.named_parameters():
+            weight.requires_grad_(name.startswith(DECODER))
 
     @torch.no_grad()
     def quantize(self, z, part):
@@ -180,31 +180,6 @@ class RefineStage(TokenizerStage):
 def new_tokenizer(config: CheckpointConfig) -> TrainableTokenizer:
     """An untrained tokenizer of a configuration, to load a run into."""
     return TrainableTokenizer(Tokenizer(config.tokenizer, config.mel))
-
-
-def energy_score(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Energy score of two draws against x, all [B, n_mels, frames], summed over local features.
-
-    Each feature (the pixel, its differences in time and frequency, local means, contrast in a window) is scored by
-    E|x - y| - E|y - y'| / 2, which is least when draws of that feature are distributed as the data: so edges are as
-    rough, and means over a neighbourhood as certain, as they are in real spectrograms.
-    """
-
-    def size(t, window):
-        return t.abs() if window is None else (F.avg_pool2d(t.square()[:, None], window) + 1e-6).sqrt()
-
-    def crps(a, b, c, window=None):
-        return (0.5 * (size(a - b, window) + size(a - c, window)) - 0.5 * size(b - c, window)).mean()
-
-    def features(t):
-        yield t
-        yield t[:, :, 1:] - t[:, :, :-1]
-        yield t[:, 1:] - t[:, :-1]
-        yield F.avg_pool2d(t[:, None], (2, 4))[:, 0]
-        yield F.avg_pool2d(t[:, None], (8, 2))[:, 0]
-
-    score = sum(crps(a, b, c) for a, b, c in zip(features(x), features(first), features(second), strict=True))
-    return score + crps(x, first, second, (4, 4)) + crps(x, first, second, (16, 8))
 
 
 def perplexity(codes: Tensor, size: int) -> Tensor:
