@@ -51,7 +51,7 @@ class Client:
 
     def wait(self, job):
         """The job as it is when it has ended."""
-        for _ in range(600):
+        for _ in range(6000):
             told = self("GET", f"/api/jobs/{job['id']}")[2]
             if told["state"] in ("done", "failed"):
                 return told
