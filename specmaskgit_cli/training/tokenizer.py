@@ -163,8 +163,8 @@ class RefineStage(TokenizerStage):
         val: ClipCache,
         source: TrainableTokenizer,
     ):
-        lower = options.muon_lr * REFINE_SHARE, options.adam_lr * REFINE_SHARE
-        super().__init__(config, replace(options, muon_lr=lower[0], adam_lr=lower[1]), train, val)
+        lower = {"muon_lr": options.muon_lr * REFINE_SHARE, "adam_lr": options.adam_lr * REFINE_SHARE}
+        super().__init__(config, replace(options, **lower, warmup=20, ema=0.99), train, val)
         self.model.adopt(source)
         if self.model.levels > source.levels:
             self.fit(step=0, batches=40, first=source.levels)
