@@ -13,7 +13,7 @@ from .audio.mel import log_mel
 from .checkpoint.card import known_embeddings, known_sounds
 from .checkpoint.layout import Checkpoint
 from .errors import UsageError
-from .options import GenerateOptions
+from .options import VARIETY, GenerateOptions
 from .runtime import Runtime
 from .style import Projection, StyleBank
 
@@ -96,9 +96,13 @@ class Conditions:
         """Styles of the sounds the model was trained on."""
         return StyleBank.read(self.checkpoint, len(self.sounds))
 
-    def drawn_style(self, condition: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """The style [1, style_dims] of a known sound that a condition [1, D] is near; None where none is known."""
-        return self.styles.draw(self._known @ condition[0], rng) if self.config.generator.style_dims else None
+    def drawn_style(
+        self, condition: np.ndarray, rng: np.random.Generator, variety: float = VARIETY
+    ) -> np.ndarray | None:
+        """A style [1, style_dims] of known sounds that a condition [1, D] is near; None where none is known."""
+        if not self.config.generator.style_dims:
+            return None
+        return self.styles.draw(self._known @ condition[0], rng, variety)
 
     def style_of(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray | None:
         """The style [1, style_dims] of a mel [n_mels, frames], as `style.Projection` gives it; None if the model knows

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from .checks import check_flag, check_number, check_path, check_text
 from .errors import UsageError
 
+VARIETY = 0.2  # of the styles drawn, unless told otherwise
 # Lowest and highest value, and whether the lowest itself is allowed.
 RANGES = {
     "seconds": (0.2, 3600, True),
@@ -19,6 +20,7 @@ RANGES = {
     "top_p": (0, 1, False),
     "like_weight": (0, 1, True),
     "candidates": (1, 64, True),
+    "variety": (0, 1, True),
 }
 EDIT_RANGES = {
     "amount": (0, 1, True),
@@ -95,6 +97,7 @@ class GenerateOptions(SamplingOptions):
         like_weight: share of `like` in the condition when there is a prompt too.
         candidates: sounds to make for each one kept, which is the one that fits the prompt best.
         loop: make the end run into the beginning.
+        variety: how much sounds of a prompt differ: from 0, all of the typical style, to 1, each of a known sound's.
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
@@ -107,6 +110,7 @@ class GenerateOptions(SamplingOptions):
     like_weight: float = 0.5
     candidates: int = 1
     loop: bool = False
+    variety: float = VARIETY
 
     def __post_init__(self):
         super().__post_init__()

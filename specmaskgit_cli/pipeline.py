@@ -188,9 +188,11 @@ class Pipeline:
         config = self.config
         grid = (config.rows, self._columns(options))
         tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-        if style is not None and options.prompt is not None:
-            drawn = self.conditions.drawn_style(condition, rng)
-            style = style if drawn is None else options.like_weight * style + (1 - options.like_weight) * drawn
+        if options.prompt is not None:
+            drawn = self.conditions.drawn_style(condition, rng, options.variety)
+            if style is not None and drawn is not None:
+                drawn = options.like_weight * style + (1 - options.like_weight) * drawn
+            style = style if drawn is None else drawn
         tokens = self.fill(tokens, mask, condition, negative, settings, rng, count, style)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng
@@ -212,7 +214,7 @@ class Pipeline:
             tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
             condition: float32 [1, D], and negative the same or None.
             count: told of each step, over the windows of `windows(columns)`.
-            style: float32 [1, style_dims]; None draws that of a known sound that the condition is near.
+            style: float32 [1, style_dims]; None draws one of known sounds that the condition is near.
         """
         tokens, mask, dims = tokens.copy(), mask.copy(), self.config.generator.style_dims
         style = self.conditions.drawn_style(condition, rng) if style is None else style

@@ -2,7 +2,7 @@
 
 A text says what is to be heard; thousands of sounds are that. The paper conditions on the embedding of a sound (arXiv
 2406.17672, section 3.2), which singles one of them out; a small embedder hardly does. So the generator is also told
-statistics of the spectrum, as principal components: at generation those of a known sound that fits the text, in edits
+statistics of the spectrum, as principal components: at generation those of known sounds that fit the text, in edits
 those of the sound itself. Without them every token is drawn from the mixture of all sounds that the text may mean,
 and neighbours from different ones.
 """
@@ -113,18 +113,23 @@ class StyleBank:
             raise SmgError(f"{checkpoint.directory / FILE} does not fit the model's settings; pack the model again")
         return cls(styles.astype(np.float32), owners.astype(np.int64))
 
-    def draw(self, cosines: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    def draw(self, cosines: np.ndarray, rng: np.random.Generator, variety: float = 1.0) -> np.ndarray | None:
         """A style [1, style_dims] of one of the known sounds, the likelier the nearer that sound is; None if empty.
 
         Args:
             cosines: float [sounds], of each known sound's embedding to what is wished for.
+            variety: how far from the mean of all that may be drawn, as a share (the truncation of arXiv 1809.11096).
         """
         if not len(self.styles):
             return None
         chances = np.exp((cosines - cosines[self.sounds].max()) / NEARNESS)
-        chances[np.bincount(self.sounds, minlength=len(chances)) == 0] = 0
-        sound = rng.choice(len(chances), p=chances / chances.sum())
-        return self.styles[rng.choice(np.flatnonzero(self.sounds == sound))][None]
+        counts = np.bincount(self.sounds, minlength=len(chances))
+        chances[counts == 0] = 0
+        chances /= chances.sum()
+        sound = rng.choice(len(chances), p=chances)
+        drawn = self.styles[rng.choice(np.flatnonzero(self.sounds == sound))]
+        typical = (chances / np.maximum(counts, 1))[self.sounds] @ self.styles
+        return (typical + variety * (drawn - typical)).astype(np.float32)[None]
 
 
 def joined(embedding: np.ndarray, style: np.ndarray | None, dims: int) -> np.ndarray:

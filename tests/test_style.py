@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from specmaskgit_cli.audio.mel import log_mel
 from specmaskgit_cli.checkpoint.layout import write_sums
 from specmaskgit_cli.errors import SmgError
+from specmaskgit_cli.options import VARIETY  # noqa: E402
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.style import FILE, LAGS, LIMIT, STATISTICS, Projection, StyleBank, describe, joined
 
@@ -76,6 +77,11 @@ def test_a_style_is_drawn_from_a_sound_that_is_near():
     np.testing.assert_array_equal(drawn[7], bank.draw(near, np.random.default_rng(7)))
     assert {float(bank.draw(np.zeros(4), np.random.default_rng(i))[0, 0]) for i in range(80)} == {0, 2, 4, 6, 8, 10}
     assert StyleBank(np.zeros((0, 2), np.float32), np.zeros(0, int)).draw(near, np.random.default_rng(0)) is None
+    typical = bank.draw(near, np.random.default_rng(0), variety=0.0)
+    np.testing.assert_allclose(typical, [[6, 7]], atol=0.01)
+    np.testing.assert_array_equal(typical, bank.draw(near, np.random.default_rng(1), variety=0.0))
+    half = bank.draw(near, np.random.default_rng(7), variety=0.5)
+    np.testing.assert_allclose(half, (typical + drawn[7]) / 2, rtol=1e-6)
 
 
 def test_conditions_say_whether_they_have_a_style():
@@ -98,17 +104,20 @@ def heard(trained, monkeypatch):
 
 def test_generation_takes_a_style_from_the_bank(heard):
     pipe, found = heard
-    pipe.generate("rain", seconds=0.4, steps=2, seed=1)
+    pipe.generate("rain", seconds=0.4, steps=2, seed=1, variety=1.0)
     first = found[0]
     assert first[-1] == 1 and (abs(pipe.conditions.styles.styles - first[:-1]).max(1) < 1e-6).any()
     assert all((one == first).all() for one in found)
-    pipe.generate("rain", seconds=0.4, steps=2, seed=1)
+    pipe.generate("rain", seconds=0.4, steps=2, seed=1, variety=1.0)
     np.testing.assert_array_equal(found[-1], first)
     others = []
     for seed in range(2, 12):
         pipe.generate("rain", seconds=0.4, steps=1, seed=seed)
         others.append(tuple(found[-1]))
     assert len(set(others)) > 1
+    for seed in (2, 3):
+        pipe.generate("rain", seconds=0.4, steps=1, seed=seed, variety=0.0)
+    np.testing.assert_array_equal(found[-1], found[-2])
 
 
 def test_a_sound_to_resemble_and_an_edited_one_give_their_own(heard, tmp_path):
@@ -123,7 +132,10 @@ def test_a_sound_to_resemble_and_an_edited_one_give_their_own(heard, tmp_path):
     pipe.vary(path, 0.5, steps=1)
     np.testing.assert_allclose(found[-1][:-1], own[0], atol=0.3)  # with silence up to a whole column
     pipe.continue_(path, 0.5, steps=1, prompt="rain")
-    assert (abs(pipe.conditions.styles.styles - found[-1][:-1]).max(1) < 1e-6).any()
+    bank, cosines = pipe.conditions.styles, pipe.conditions._known @ pipe.conditions.text("rain")[0]
+    typical = bank.draw(cosines, np.random.default_rng(0), variety=0.0)
+    of_prompt = typical + VARIETY * (bank.styles - typical)
+    assert (abs(of_prompt - found[-1][:-1]).max(1) < 1e-5).any()
 
 
 def test_a_model_without_styles_of_known_sounds_still_generates(trained, tmp_path):

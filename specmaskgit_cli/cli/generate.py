@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import GenerateOptions, OutputOptions
+from ..options import VARIETY, GenerateOptions, OutputOptions
 from . import common
 from .making import make_sounds
 from .targets import Targets
@@ -35,6 +35,9 @@ def generate(
     like: Annotated[str | None, typer.Option(metavar="FILE", help="A sound to resemble.")] = None,
     like_weight: Annotated[float, typer.Option(help="Share of --like when there is a prompt too.")] = 0.5,
     candidates: Annotated[int, typer.Option(help="Sounds to make for each one kept, the best match.")] = 1,
+    variety: Annotated[
+        float, typer.Option(help="How much sounds of a prompt differ: 0, the most typical, to 1, as known sounds do.")
+    ] = VARIETY,
     loop: Annotated[bool, typer.Option("--loop", help="Make the end run into the beginning.")] = False,
     lufs: common.Lufs = None,
     no_normalize: common.NoNormalize = False,
@@ -60,7 +63,7 @@ def generate(
     options = GenerateOptions(
         prompt=prompt, seconds=seconds, seed=seed, num=num, steps=steps, guidance=guidance, temperature=temperature,
         top_p=top_p, order=order, negative=negative, like=like, like_weight=like_weight, candidates=candidates,
-        loop=loop,
+        loop=loop, variety=variety,
     )  # fmt: skip
     finish = OutputOptions(
         lufs=lufs, normalize=not no_normalize, trim=trim, bits=bits, rate=rate, channels=channels,
