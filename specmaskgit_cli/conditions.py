@@ -97,12 +97,20 @@ class Conditions:
         return StyleBank.read(self.checkpoint, len(self.sounds))
 
     def drawn_style(
-        self, condition: np.ndarray, rng: np.random.Generator, variety: float = VARIETY
-    ) -> np.ndarray | None:
-        """A style [1, style_dims] of known sounds that a condition [1, D] is near; None where none is known."""
+        self, condition: np.ndarray, rng: np.random.Generator, variety: float = VARIETY,
+        like: np.ndarray | None = None, like_weight: float = 0.5,
+    ) -> np.ndarray | None:  # fmt: skip
+        """A style [1, style_dims] of known sounds that a condition [1, D] is near; None where none is known.
+
+        Args:
+            like: the style of a sound to resemble, which has the share `like_weight`; all of it where none is known.
+        """
         if not self.config.generator.style_dims:
             return None
-        return self.styles.draw(self._known @ condition[0], rng, variety)
+        drawn = self.styles.draw(self._known @ condition[0], rng, variety)
+        if like is None or drawn is None:
+            return like if drawn is None else drawn
+        return like_weight * like + (1 - like_weight) * drawn
 
     def style_of(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray | None:
         """The style [1, style_dims] of a mel [n_mels, frames], as `style.Projection` gives it; None if the model knows

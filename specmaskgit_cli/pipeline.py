@@ -189,10 +189,7 @@ class Pipeline:
         grid = (config.rows, self._columns(options))
         tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
         if options.prompt is not None:
-            drawn = self.conditions.drawn_style(condition, rng, options.variety)
-            if style is not None and drawn is not None:
-                drawn = options.like_weight * style + (1 - options.like_weight) * drawn
-            style = style if drawn is None else drawn
+            style = self.conditions.drawn_style(condition, rng, options.variety, style, options.like_weight)
         tokens = self.fill(tokens, mask, condition, negative, settings, rng, count, style)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng

@@ -173,9 +173,10 @@ class _Measurement:
         found = []
         for index, (condition, wave) in enumerate(zip(total[:, None], self.likes, strict=True)):
             style = pipe.conditions.style_of(log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel))
-            drawn = pipe.conditions.drawn_style(condition, np.random.default_rng([self.options.seed, index]))
-            both = kind == BOTH and drawn is not None
-            found.append(Wish(condition, (style + drawn) / 2 if both else style))
+            if kind == BOTH:
+                rng = np.random.default_rng([self.options.seed, index])
+                style = pipe.conditions.drawn_style(condition, rng, like=style)
+            found.append(Wish(condition, style))
         return found
 
     def _measure(self, group: Group) -> None:

@@ -72,14 +72,6 @@ class AudioTower(nn.Module):
         self.head = nn.Linear(2 * width, config.dim)
         nn.init.zeros_(self.attention.weight)
 
-    def grids(self, x: Tensor) -> list[Tensor]:
-        """What each stage hears in a normalised mel [B, bands, frames]: grids [B, height, width, channels]."""
-        x = self.stages[0](self.stem_norm(self.stem(x[:, None]).permute(0, 2, 3, 1) + self.frequency))
-        found = [x]
-        for downsample, stage in zip(self.downsamples, self.stages[1:], strict=True):
-            found.append(stage(downsample(found[-1])))
-        return found
-
     def forward(self, mel: Tensor) -> Tensor:
         """mel: natural-log [B, n_mels, frames], any number of frames from 1. Returns unit-length [B, dim]."""
         x = ((mel - self.scale_min) / (self.scale_max - self.scale_min) * 2 - 1).clamp(-1, 1)
@@ -87,7 +79,10 @@ class AudioTower(nn.Module):
         loudness = x.mean(1).unflatten(1, (-1, self.stride)).amax(2)  # [B, columns]
         loudness = loudness - loudness.amax(1, keepdim=True)
 
-        x = self.grids(x)[-1]
+        x = self.stem_norm(self.stem(x[:, None]).permute(0, 2, 3, 1) + self.frequency)
+        x = self.stages[0](x)
+        for downsample, stage in zip(self.downsamples, self.stages[1:], strict=True):
+            x = stage(downsample(x))
         x = self.merge(self.merge_norm(x).permute(0, 2, 1, 3).flatten(2))  # [B, columns, width]
         x = self.norm(self.temporal(x[:, None])[:, 0])
 
