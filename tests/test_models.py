@@ -148,7 +148,7 @@ def test_runtimes_agree_on_every_model(runtimes):
     noise = rng.standard_normal((2, 80, 64)).astype(np.float32)
     tokens, books = onnx.encode(mel), onnx.weights("generator")["codebooks"]
     coded = [books[np.arange(2), found].sum(3) for found in (tokens, torch_runtime.encode(mel))]
-    assert (np.abs(coded[0] - coded[1]).max(3) < 1e-5).mean() > 0.9  # of equal codewords either may be chosen
+    assert (np.abs(coded[0] - coded[1]).max(3) < 1e-5).mean() > 0.99  # of equal codewords either may be chosen
     dims = onnx.config.generator.style_dims
     style = rng.standard_normal((2, dims)).astype(np.float32)
     condition = joined(onnx.embed_text(["dog barking", "rain"]), style, dims)

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from specmaskgit_cli.audio.mel import log_mel
 from specmaskgit_cli.checkpoint.layout import write_sums
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import VARIETY  # noqa: E402
+from specmaskgit_cli.options import VARIETY
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.style import FILE, LAGS, LIMIT, STATISTICS, Projection, StyleBank, describe, joined
 

@@ -57,7 +57,7 @@ class CanvasMaker:
         elif len(mel) > 3 * CROSSFADE and _is_steady(mel):
             self._carry_on(canvas, mel, rng)
         else:
-            self._place_events(canvas, clip, rng)
+            self._place_events(canvas, clip, mel, rng)
         if rng.random() < 0.3:
             canvas -= rng.uniform(0, 1.2)
         return np.maximum(canvas, self.mel.scale_min)
@@ -87,16 +87,17 @@ class CanvasMaker:
             if n <= fade:
                 break
 
-    def _place_events(self, canvas: np.ndarray, clip: Clip, rng: np.random.Generator) -> None:
+    def _place_events(self, canvas: np.ndarray, clip: Clip, mel: np.ndarray, rng: np.random.Generator) -> None:
         """One event, or several: the clip and its siblings of the same caption, with regular or varied gaps."""
         family = self.siblings[clip.label, clip.caption] if rng.random() < 0.5 else [clip]
         style = rng.random()
         gap = int(np.exp(rng.uniform(np.log(2), np.log(60))))
         at = rng.integers(0, 24) if rng.random() < 0.7 else 0
         first = True
-        self._lay_floor(canvas, self._mel(clip), rng)
+        self._lay_floor(canvas, mel, rng)
         while at < len(canvas):
-            mel = self._mel(clip if first else family[rng.integers(len(family))])
+            if not first:
+                mel = self._mel(family[rng.integers(len(family))])
             n = min(len(mel), len(canvas) - at)
             gain = 0.0 if first else rng.uniform(-0.9, 0.0)
             canvas[at : at + n] = np.maximum(canvas[at : at + n], mel[:n] + gain)

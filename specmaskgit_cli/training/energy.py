@@ -14,13 +14,13 @@ WINDOW = 16, 48  # bands and frames over which they are summed up
 def energy_score(x: Tensor, first: Tensor, second: Tensor, texture: float = 0.0) -> Tensor:
     """Energy score (Gneiting & Raftery 2007) of two draws against x, all [B, n_mels, frames], summed over features.
 
-    Args:
-        texture: weight of the statistics.
-
     Each feature is scored by E|x - y| - E|y - y'| / 2, which is least when draws of that feature are distributed as the
     data: so edges are as rough, and means over a neighbourhood as certain, as they are in real spectrograms. Features
     of single places say little about what a texture is made of, as any of its draws is far from any other there;
     statistics over a window, which are much alike in all of them, say it with little noise.
+
+    Args:
+        texture: weight of the statistics.
     """
     score = sum(map(_crps, _features(x), _features(first), _features(second)))
     if not texture:
