@@ -34,6 +34,7 @@ if Path(folder, "styles.npz").exists():  # the style of a known sound that is ne
     bank = np.load(f"{folder}/styles.npz")
     near = np.argmax((bank["embeddings"] @ condition[0])[bank["sounds"]] / 0.04 + rng.gumbel(size=len(bank["sounds"])))
     condition = np.hstack([condition, np.tile([*bank["styles"][near], 1], (2, 1))]).astype(np.float32)
+condition = np.pad(condition, ((0, 0), (0, config["generator"].get("guidance", 0) > 0)))  # told 0: it is guided below
 codes, masked, dropped = np.zeros((rows * columns, levels), np.int64), np.ones(rows * columns, bool), np.arange(2) == 1
 for left in np.linspace(1, 0, steps):  # each step decides the tokens that the model is surest of, most in the last
     grid, mask = codes.reshape(1, rows, columns, levels).repeat(2, 0), masked.reshape(1, rows, columns).repeat(2, 0)
@@ -61,5 +62,4 @@ else:  # Griffin-Lim
     for _ in range(32):
         frames = np.fft.irfft(target * np.exp(1j * np.angle(stft(wave))), n=size) * hann / 1.5
         wave = sum(np.pad(frames[k::4].ravel(), (k * hop, (3 - k) * hop)) for k in range(4))[margin:-margin]
-wave = wave[: int(samples)]
-soundfile.write(out, 0.89 * wave / max(1e-6, np.abs(wave).max()), mel["sample_rate"])
+soundfile.write(out, 0.89 * (wave := wave[: int(samples)]) / max(1e-6, np.abs(wave).max()), mel["sample_rate"])

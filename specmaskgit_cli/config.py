@@ -66,11 +66,12 @@ class GeneratorConfig:
     modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
     max_columns: int = 54  # 10 s are 53.8 columns; the paper's 53 are 9.85 s
     style_dims: int = 0  # numbers that tell a sound's style beside its embedding, see `style`; the paper has none
+    guidance: float = 0.0  # the most it has learned to follow in one pass, told so; 0, as in the paper: none
 
     @property
     def condition_size(self) -> int:
-        """Of all that the generator is conditioned on: embedding, style, and whether there is a style."""
-        return self.condition_dim + (self.style_dims + 1 if self.style_dims else 0)
+        """Of all that the generator is conditioned on: embedding, style, whether there is a style, and guidance."""
+        return self.condition_dim + (self.style_dims + 1 if self.style_dims else 0) + (self.guidance > 0)
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,7 @@ _LIMITS = {
     "generator.dropout": (0, 1),
     "generator.max_columns": (2, 4096),
     "generator.style_dims": (0, 4096),
+    "generator.guidance": (0, 1000),
     "embedder.sample_rate": (8000, 192_000),
     "embedder.n_fft": (16, 1 << 16),
     "embedder.n_mels": (1, 4096),

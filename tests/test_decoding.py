@@ -21,6 +21,8 @@ def guided(logits, against, scale):
 class FakePredictor:
     """Hidden states depend on every token of the grid, the mask and the condition; logits on the codes before."""
 
+    guidance = 0.0
+
     def __init__(self, levels: int = LEVELS):
         rng = np.random.default_rng(5)
         self.position = rng.normal(size=(ROWS * COLUMNS, 8)).astype(np.float32)
@@ -216,6 +218,8 @@ def test_guidance_adds_one_unconditional_row_an_item_after_the_first_step():
 class TwoWishes:
     """Prefers code 1 with the first condition, code 2 with the second, and neither without."""
 
+    guidance = 0.0
+
     def hidden(self, tokens, mask, condition, dropped, cells):
         wish = np.where(dropped[:, None], 0, condition).astype(np.float32)
         return np.repeat(wish[:, None], cells.shape[1], axis=1)
@@ -256,9 +260,47 @@ def test_negative_rows_are_not_dropped():
     assert (conditions == np.concatenate([condition, -condition])).all()
 
 
+class ToldPredictor(FakePredictor):
+    """Has guidance up to 2.5 for a number of its condition, which it heeds as it does the rest."""
+
+    guidance = 2.5
+
+    def hidden(self, tokens, mask, condition, dropped, cells):
+        out = super().hidden(tokens, mask, condition[:, :-1], dropped, cells) + condition[:, -1, None, None]
+        self.hidden_calls[-1] = tokens, mask, condition.copy(), dropped
+        return out
+
+
+@pytest.mark.parametrize("guidance, limit", [(2.5, 6), (4.0, 3)])
+def test_a_model_that_can_be_told_guidance_is_told_in_one_pass_up_to_its_limit(guidance, limit):
+    tokens, mask, condition = case()
+    predictor, settings = ToldPredictor(), DecodeSettings(steps=6, guidance=guidance, onset=0.0, guided=1.0)
+    decode(predictor, tokens, mask, condition, settings, generators(1, 2, 3))
+    for step, (_, _, conditions, dropped) in enumerate(predictor.hidden_calls):
+        scale = guidance_ramp(step, 6, guidance)
+        one = step <= limit
+        assert dropped.tolist() == [False] * 3 + ([] if one else [True] * 3)
+        assert conditions.dtype == np.float32
+        assert (conditions[:, -1] == (np.float32(scale) if one else 0)).all()
+        assert (conditions[:, :-1] == (condition if one else np.concatenate([condition] * 2))).all()
+
+
+def test_a_model_that_can_be_told_guidance_steers_away_from_something_in_two_passes():
+    tokens, mask, condition = case()
+    predictor, settings = ToldPredictor(), DecodeSettings(steps=6, guidance=2, onset=1.0, guided=0.5)
+    decode(predictor, tokens, mask, condition, settings, generators(1, 2, 3), negative=-condition)
+    for _, _, conditions, dropped in predictor.hidden_calls[:3]:
+        assert not dropped.any()
+        assert (conditions == np.pad(np.concatenate([condition, -condition]), ((0, 0), (0, 1)))).all()
+    for _, _, conditions, _ in predictor.hidden_calls[3:]:
+        assert (conditions == np.pad(condition, ((0, 0), (0, 1)))).all()
+
+
 def test_deeper_levels_follow_the_sampled_prefix():
     class Chain:
         """Level 0 is free; every deeper level is the one before plus 1, for certain."""
+
+        guidance = 0.0
 
         def hidden(self, tokens, mask, condition, dropped, cells):
             return np.zeros((*cells.shape, 1), np.float32)
@@ -326,6 +368,8 @@ def test_shapes_that_do_not_fit_are_refused():
 def test_deeper_levels_have_a_temperature_of_their_own():
     class Flat:
         """Code 0 is somewhat likelier than the rest, on every level."""
+
+        guidance = 0.0
 
         def hidden(self, tokens, mask, condition, dropped, cells):
             return np.zeros((*cells.shape, 1), np.float32)

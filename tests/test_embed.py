@@ -41,6 +41,7 @@ def test_runtimes_agree_on_features_and_the_last_is_what_hidden_normalises(train
     mask, dropped = rng.random((2, 5, 7)) < 0.3, np.array([True, False])
     style = rng.standard_normal((2, config.generator.style_dims)).astype(np.float32)
     condition = joined(runtimes[0].embed_text(["rain", "dog barking"]), style, config.generator.style_dims)
+    condition = np.pad(condition, ((0, 0), (0, 1)))  # no guidance
     a, b = (r.features(tokens, mask, condition, dropped) for r in runtimes)
     assert a.shape == (2, config.generator.layers + 1, 35, config.generator.width)
     np.testing.assert_allclose(a, b, atol=1e-4)

@@ -394,8 +394,8 @@ def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monke
     fast, slow, diffusion = report["sweeps"]["strategy"]
     columns = json.loads((trained[1] / "config.json").read_text())["generator"]["max_columns"]
     assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == 16
-    # Half a second is 3 columns of 5: one token a step, twice as guided; guided for three quarters of 15 steps.
-    assert slow["passes"] == 30 and fast["passes"] == 27 and 2 <= diffusion["passes"] <= 30
+    # Half a second is 3 columns of 5: one token a step. The model is told its guidance, so that no step takes two.
+    assert slow["passes"] == fast["passes"] == 15 and 1 <= diffusion["passes"] <= 15
     assert fast["rtf"] == pytest.approx(fast["core_seconds_a_clip"] / 0.5) and fast["diversity"] > 0
 
     def refuse(*_):

@@ -152,6 +152,7 @@ def test_runtimes_agree_on_every_model(runtimes):
     dims = onnx.config.generator.style_dims
     style = rng.standard_normal((2, dims)).astype(np.float32)
     condition = joined(onnx.embed_text(["dog barking", "rain"]), style, dims)
+    condition = np.column_stack([condition, np.float32([0, 1.5])])  # of guidance
     mask, dropped = rng.random((2, 5, 4)) < 0.5, np.array([False, True])
     cells = np.stack([rng.permutation(20)[:7] for _ in range(2)])
     pairs = {

@@ -71,6 +71,8 @@ def test_top_p_keeps_enough_and_no_more(logits, top_p):
 class Predictor:
     """Logits that depend on the cell, the mask, the condition and the codes before."""
 
+    guidance = 0.0
+
     def __init__(self, cells: int, levels: int, codes: int):
         rng = np.random.default_rng(3)
         self.place = rng.normal(size=(cells, 4)).astype(np.float32)

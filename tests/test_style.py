@@ -97,7 +97,7 @@ def heard(trained, monkeypatch):
     pipe, found = load(str(trained[1]), threads=1), []
     inner = pipe.runtime.hidden
     monkeypatch.setattr(
-        pipe.runtime, "hidden", lambda *a: (found.append(a[2][0, pipe.config.embedder.dim :]), inner(*a))[1]
+        pipe.runtime, "hidden", lambda *a: (found.append(a[2][0, pipe.config.embedder.dim : -1]), inner(*a))[1]
     )
     return pipe, found
 

@@ -89,6 +89,13 @@ def generator(
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Size; that of the tokenizer's run if not given.")] = None,
+    refine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Finished generator run: train it further, at half the rates, and teach it to give in one pass what "
+            "guidance makes of two."
+        ),
+    ] = None,
     minutes: Minutes = 120, steps: Steps = None, batch: Batch = 32, seed: Seed = 0, device: Device = "cpu",
     precision: Precision = "fp32", threads: Threads = None, text_encoder: Text = None,
     accumulate: Accumulate = 1, workers: Workers = 0,
@@ -100,10 +107,13 @@ def generator(
         raise SmgError(f"--condition {condition}: choose text, audio or both")
     if condition != "text" and not embedder:
         raise SmgError(f"--condition {condition}: needs an --embedder to hear the examples with")
+    if preset and refine:
+        raise SmgError("--preset and --refine: a run that goes on keeps its size; leave one out")
     options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
     from ..training.borrowed import clap_among
     from ..training.embedder import load_tower
     from ..training.generator import GeneratorStage
+    from ..training.guided import continued
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import new_tokenizer
 
@@ -111,10 +121,14 @@ def generator(
     if preset:
         config = dataclasses.replace(config, generator=_preset(preset).generator)
     embed_text = _text_encoder(text_encoder or clap_among([embedder]), config)
-    config = _with_condition(config, embed_text.dim)
+    config, model, teacher = _with_condition(config, embed_text.dim), None, None
+    if refine:
+        config, model, teacher = continued(refine, config)
+        options = dataclasses.replace(options, muon_lr=options.muon_lr / 2, adam_lr=options.adam_lr / 2)
     codes = load_run(tokenizer, new_tokenizer(config)).tokenizer
     tower = load_tower(embedder, config).to(options.device) if condition != "text" else None
-    _train(GeneratorStage(config, options, train, val, codes, embed_text, tower, condition), output, as_json, quiet)
+    stage = GeneratorStage(config, options, train, val, codes, embed_text, tower, condition, model, teacher)
+    _train(stage, output, as_json, quiet)
 
 
 @app.command()

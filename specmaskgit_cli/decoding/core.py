@@ -48,13 +48,21 @@ class DecodeSettings:
 
 
 class Predictor(Protocol):
-    """What the core asks of a model; every runtime has these two methods."""
+    """What the core asks of a model; every runtime has these.
+
+    Attributes:
+        guidance: up to which scale the model is guided in one pass, when told the scale as one more number of its
+            condition; 0 for a model that is not told.
+    """
+
+    guidance: float
 
     def hidden(
         self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray, cells: np.ndarray
     ) -> np.ndarray:
-        """Tokens [B, rows, columns, levels], mask [B, rows, columns], condition [B, D], dropped bool [B] (True: ignore
-        the condition) to the states of the `cells` int64 [B, M] of each grid, float32 [B, M, width]."""
+        """Tokens [B, rows, columns, levels], mask [B, rows, columns], condition [B, D] or [B, D + 1] with the scale of
+        the guidance it is told, dropped bool [B] (True: ignore the condition) to the states of the `cells` int64 [B, M]
+        of each grid, float32 [B, M, width]."""
 
     def logits(
         self, hidden: np.ndarray, codes: np.ndarray, level: int, against: np.ndarray, scale: np.ndarray
@@ -76,10 +84,11 @@ def decode(
     """Draw the masked tokens of a batch of grids.
 
     Guided logits are `conditional + scale * (conditional - unconditional)`, the convention of MaskGIT's followers:
-    scale 0 is the plain conditional model. Both passes are one call of `predictor.hidden`; the second is left out
-    where the scale is 0. Every item is decoded by its own mask, its own number of steps (`schedule.counts`) and its
-    own generator, so that it comes out the same alone and in any batch, as far as the predictor's own arithmetic is
-    the same for both.
+    scale 0 is the plain conditional model. A predictor that can be told the scale gives them in one pass. Otherwise,
+    above what it can be told, and to steer away from something, both passes are one call of `predictor.hidden`; the
+    second is left out where the scale is 0. Every item is decoded by its own mask, its own number of steps
+    (`schedule.counts`) and its own generator, so that it comes out the same alone and in any batch, as far as the
+    predictor's own arithmetic is the same for both.
 
     Args:
         predictor: the model.
@@ -124,9 +133,14 @@ def decode(
             ],
             np.float32,
         )
+        told = scales * (scales <= predictor.guidance if negative is None else False)
+        scales -= told
         guided = items[scales != 0]
         both = np.concatenate([items, guided])
         against = condition if negative is None else negative
+        wanted = np.concatenate([condition[items], against[guided]])
+        if predictor.guidance:
+            wanted = np.column_stack([wanted, np.pad(told, (0, len(guided)))])
         dropped = np.zeros(len(both), bool)
         dropped[len(items) :] = negative is None
         # One entry a position from here on: `owner` indexes `items`, `where` the cells of the grid. np.nonzero sorts
@@ -139,9 +153,8 @@ def decode(
         cells = np.zeros((len(items), place.max() + 1), np.int64)
         cells[owner, place] = where
         hidden = predictor.hidden(
-            grid[both], undecided[both], np.concatenate([condition[items], against[guided]]), dropped,
-            np.concatenate([cells, cells[scales != 0]]),
-        )  # fmt: skip
+            grid[both], undecided[both], wanted, dropped, np.concatenate([cells, cells[scales != 0]])
+        )
         head = _GuidedHead(predictor, hidden, scales, settings, [rngs[item] for item in items])
         drawn = np.zeros((len(owner), levels), np.int64)
         drawn[:, 0], confidence = head.draw(owner, place, drawn, 0)

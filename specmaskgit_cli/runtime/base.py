@@ -36,6 +36,11 @@ class Runtime(ABC):
         self._vocoder = vocoder or checkpoint
         self._tensors: dict[str, dict[str, np.ndarray]] = {}
 
+    @property
+    def guidance(self) -> float:
+        """As `decoding.Predictor` has it."""
+        return self.config.generator.guidance
+
     @functools.cached_property
     def text(self):
         """The text encoder; on ONNX Runtime in every backend, so that a prompt means the same in all of them."""

@@ -40,6 +40,7 @@ from .generator import (
     mask_counts,
     mask_order,
 )
+from .guided import told
 from .loop import TrainOptions, load_run, train
 from .pack import check_free, labels_of, new_checkpoint, write_known_sounds
 from .pack import known_sounds as sounds_of
@@ -87,6 +88,7 @@ class FinetuneStage(GeneratorStage):
 
     name = "finetune"
     validation_batches = 2  # of the few clips held out
+    guided_share = 0.3
 
     def __init__(
         self, runtime: TorchRuntime, options: TrainOptions, tuning: FinetuneOptions, train: ClipCache, val: ClipCache,
@@ -99,6 +101,7 @@ class FinetuneStage(GeneratorStage):
             runtime.config, options, train, val, runtime.model("tokenizer_encoder"), runtime.embed_text,
             model=copy.deepcopy(self.old).requires_grad_(True),
         )  # fmt: skip
+        self.teacher = self.model if self.old.config.guidance else None  # of new sounds nobody else knows
         self.replay = _replay(runtime, known, seconds, options) if tuning.rehearsal else None
 
     def draw(self, part, share: float = 1.0):
@@ -124,6 +127,9 @@ class FinetuneStage(GeneratorStage):
         mask = mask_order([rng] * size, grid) < mask_counts(rng, size, grid)[:, None, None]
         mask = torch.from_numpy(mask).to(self.device)
         dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
+        if limit := self.old.config.guidance:
+            scale = limit * rng.random(size) * (rng.random(size) < self.guided_share)
+            condition = told(condition, torch.from_numpy(scale).to(self.device) * ~dropped)
         where, codes = mask.flatten(1), tokens.flatten(1, 2)[mask.flatten(1)]
         rows = self.model.hidden(tokens, mask, condition, dropped)[where]
         with torch.no_grad():

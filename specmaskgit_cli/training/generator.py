@@ -16,6 +16,7 @@ from ..style import Projection, describe
 from .canvas import CanvasMaker
 from .caption_bank import CaptionBank, standardisation
 from .data import ClipCache
+from .guided import Lesson, told
 from .loop import Stage, TrainOptions
 
 LABEL_SMOOTHING = 0.1
@@ -38,14 +39,17 @@ class GeneratorStage(Stage):
         embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim].
         condition: "text", "audio" as in the paper, or "both": one or the other, drawn for each example.
         model: to train further; None makes a new one.
+        teacher: whose guidance a model that can be told of it learns, see `guided`.
     """
 
     name = "generator"
     validation_batches = 8
+    guided_share = 0.6  # of the examples, where there is a teacher; the others keep up what the model knows
 
     def __init__(
         self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache,
         tokenizer: Tokenizer, embed_text, embed_audio=None, condition: str = "text", model: Generator | None = None,
+        teacher: Generator | None = None,
     ):  # fmt: skip
         super().__init__(config, options)
         self.settings = {"condition": condition} | self.settings
@@ -56,6 +60,7 @@ class GeneratorStage(Stage):
         if self.audio_share < 1:
             self.captions = CaptionBank([*train.clips, *val.clips], embed_text, self.device)
         self.model = model or self._new_model()
+        self.teacher = teacher and teacher.to(self.device)
 
     @property
     def styles(self) -> Projection | None:
@@ -89,7 +94,7 @@ class GeneratorStage(Stage):
 
     def draw(self, part, share: float = 1.0):
         """(sounds as `_sounds` gives them, masked positions, those whose deeper levels are trained, dropped conditions,
-        how many positions of both kinds the whole batch has), for `share` of a batch."""
+        scales of guidance, how many masked positions of both kinds there are in all), for `share` of a batch."""
         rng = part.rng()
         columns = self._columns(rng)
         size, grid = self._size(columns, share), (self.config.rows, columns)
@@ -101,20 +106,47 @@ class GeneratorStage(Stage):
             return None
         order = mask_order(rngs, grid)
         masks = (torch.from_numpy(order < n[examples, None, None]) for n in (counts, deeper))
-        dropped = torch.tensor([rng.random() < CONDITION_DROPOUT for rng in rngs])
-        return self._sounds("train", rngs, columns), *masks, dropped, totals
+        most = self.model.config.guidance if self.teacher else 0.0
+        scale = torch.tensor(
+            [most * rng.random() if most and rng.random() < self.guided_share else 0.0 for rng in rngs]
+        )
+        dropped = torch.tensor([rng.random() < CONDITION_DROPOUT for rng in rngs]) & (scale == 0)
+        return self._sounds("train", rngs, columns), *masks, dropped, scale, totals
 
     def loss(self, part, drawn):
         if drawn is None:
-            return torch.zeros((), device=self.device), {"first": 0.0, "deeper": 0.0}
-        sounds, mask, some, dropped, totals = drawn
-        mask, some, dropped = (t.to(self.device) for t in (mask, some, dropped))
+            return torch.zeros((), device=self.device), dict.fromkeys(self.logged, 0.0)
+        sounds, mask, some, dropped, scale, totals = drawn
+        mask, some, dropped, scale = (t.to(self.device) for t in (mask, some, dropped, scale))
         tokens, condition = self._encode(*sounds)
-        hidden = self.model.hidden(tokens, mask, condition, dropped)
-        first = self._cross_entropy(hidden, tokens, mask, range(1)) / totals[0]
-        deeper = self._cross_entropy(hidden, tokens, some, range(1, tokens.shape[3])) / totals[1]
-        logs = {"first": float(first.detach()), "deeper": float(deeper.detach())}
-        return first + DEEPER_WEIGHT * deeper, logs
+        hidden, tables, levels = self._hidden(tokens, mask, condition, dropped, scale), self.model.tables(), self.levels
+        free = (scale == 0)[:, None, None]
+        first = self._cross_entropy(hidden, tokens, mask & free, range(1), tables) / totals[0]
+        deeper = self._cross_entropy(hidden, tokens, some & free, levels, tables) / totals[1]
+        guided = hidden.new_zeros(())
+        if scale.any():  # never without a teacher
+            lesson = Lesson.of(self.teacher, tokens, mask, condition, scale)
+            guided = guided + lesson.divergence(self.model, hidden, tokens, mask, 0, tables) / totals[0]
+            for k in levels:
+                divergence = lesson.divergence(self.model, hidden, tokens, some, k, tables)
+                guided = guided + DEEPER_WEIGHT * divergence / totals[1]
+        logs = zip(self.logged, (first, deeper, guided), strict=False)
+        return first + DEEPER_WEIGHT * deeper + guided, {name: float(part.detach()) for name, part in logs}
+
+    @property
+    def logged(self) -> tuple[str, ...]:
+        return ("first", "deeper", "guided") if self.teacher else ("first", "deeper")
+
+    @property
+    def levels(self) -> range:
+        """The deeper ones."""
+        return range(1, self.config.tokenizer.levels)
+
+    def _hidden(self, tokens, mask, condition, dropped, scale: float | Tensor = 0.0) -> Tensor:
+        """The model's states, told the scale of the guidance if it can be."""
+        if self.model.config.guidance:
+            condition = told(condition, torch.as_tensor(scale, device=self.device).expand(len(condition)))
+        return self.model.hidden(tokens, mask, condition, dropped)
 
     def _size(self, columns: int, share: float = 1.0) -> int:
         """Examples a step; the more the shorter they are."""
@@ -126,10 +158,10 @@ class GeneratorStage(Stage):
         choice = rng.choice([SHORT, TYPICAL, limit, int(rng.integers(6, TYPICAL))], p=[0.45, 0.3, 0.1, 0.15])
         return min(int(choice), limit)
 
-    def _cross_entropy(self, hidden: Tensor, tokens: Tensor, where: Tensor, levels, smoothing=LABEL_SMOOTHING):
+    def _cross_entropy(self, hidden: Tensor, tokens: Tensor, where: Tensor, levels, tables, smoothing=LABEL_SMOOTHING):
         """Sum over positions (bool [B, rows, columns]) and levels."""
         rows, codes = hidden[where.flatten(1)], tokens.flatten(1, 2)[where.flatten(1)]
-        tables, total = self.model.tables(), hidden.new_zeros(())
+        total = hidden.new_zeros(())
         for k in levels:
             logits = self.model.logits(rows, codes, torch.tensor(k, device=self.device), tables)
             total = total + F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing, reduction="sum")
@@ -164,8 +196,10 @@ class GeneratorStage(Stage):
         return self.tokenizer.encode(mel), torch.cat([condition, style.to(self.device)], 1)
 
     def validate(self):
-        """First-level cross-entropy: averaged over masks, and fully masked with and without the condition."""
+        """First-level cross-entropy: averaged over masks, and fully masked with and without the condition. Of a model
+        that is taught guidance, also how far it is from the teacher's at half of the most (averaged over masks)."""
         sums: dict[str, float] = {}
+        tables, scale = self.model.tables(), self.model.config.guidance / 2 if self.teacher else 0
         for i, (tokens, condition) in enumerate(self.validation):
             rng, grid = np.random.default_rng(i), tokens.shape[1:3]
             counts = np.maximum(1, np.ceil(np.cos(rng.random(len(tokens)) * np.pi / 2) * grid.numel()))
@@ -174,9 +208,15 @@ class GeneratorStage(Stage):
             fully = torch.ones_like(partly)
             for key, mask, drop in (("ce", partly, False), ("ce_full", fully, False), ("ce_full_null", fully, True)):
                 dropped = torch.full((len(tokens),), drop, device=self.device)
-                hidden = self.model.hidden(tokens, mask, condition, dropped)
-                first = self._cross_entropy(hidden, tokens, mask, range(1), smoothing=0.0) / mask.sum()
+                hidden = self._hidden(tokens, mask, condition, dropped)
+                first = self._cross_entropy(hidden, tokens, mask, range(1), tables, smoothing=0.0) / mask.sum()
                 sums[key] = sums.get(key, 0.0) + float(first) / len(self.validation)
+            if scale:
+                hidden = self._hidden(tokens, partly, condition, torch.zeros_like(dropped), scale)
+                scales = torch.full((len(tokens),), scale, device=self.device)
+                lesson = Lesson.of(self.teacher, tokens, partly, condition, scales)
+                far = lesson.divergence(self.model, hidden, tokens, partly, 0, tables) / partly.sum()
+                sums["guided"] = sums.get("guided", 0.0) + float(far) / len(self.validation)
         return sums
 
 

@@ -1,0 +1,100 @@
+"""Guidance in one pass: a generator learns what two passes of a finished one, conditional and unconditional, give.
+
+Distillation of guidance (Meng et al., arXiv 2210.03142): told a scale, as one more number of its condition, the model
+is to give the logits that its teacher has when it is guided at that scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import CheckpointConfig
+from ..errors import SmgError
+from ..models.generator import Generator
+from .loop import load_run, run_config
+
+MOST = 5.0  # guidance that is learned
+
+
+def told(condition: Tensor, scale: Tensor) -> Tensor:
+    """A condition [B, D] with the scale [B] of the guidance as its last number."""
+    return torch.cat([condition, scale[:, None].to(condition)], 1)
+
+
+def plain(model: Generator, condition: Tensor) -> Tensor:
+    """A condition as a model takes it for no guidance."""
+    return told(condition, condition.new_zeros(len(condition))) if model.config.guidance else condition
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What guided examples of a batch should come to.
+
+    Attributes:
+        teacher: whose guidance it is.
+        examples: int64 [n], which they are.
+        scale: float32 [n], of their guidance.
+        hidden: float32 [2, n, cells, width], the teacher's states, conditional and unconditional.
+    """
+
+    teacher: Generator
+    examples: Tensor
+    scale: Tensor
+    hidden: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, teacher: Generator, tokens: Tensor, mask: Tensor, condition: Tensor, scale: Tensor) -> Lesson:
+        """From a batch's tokens, mask, condition without guidance, and the scales [B] of its examples."""
+        examples = scale.nonzero()[:, 0]
+        given = tokens[examples], mask[examples], plain(teacher, condition[examples])
+        hidden = [teacher.hidden(*given, torch.full_like(examples, drop, dtype=torch.bool)) for drop in (False, True)]
+        return cls(teacher, examples, scale[examples], torch.stack(hidden))
+
+    def divergence(
+        self, model: Generator, hidden: Tensor, tokens: Tensor, where: Tensor, level: int, tables: Tensor | None = None
+    ) -> Tensor:
+        """Kullback-Leibler divergence of what a model's states [B, cells, width] say of a level from what they should,
+        summed over the places `where` (bool [B, rows, columns]) of the guided examples."""
+        where, codes = where.flatten(1)[self.examples], tokens.flatten(1, 2)[self.examples]
+        known, level = codes[where], torch.tensor(level, device=codes.device)
+        with torch.no_grad():
+            against = len(known) + torch.arange(len(known), device=codes.device)
+            rows, scale = torch.cat([states[where] for states in self.hidden]), self.scale[where.nonzero()[:, 0]]
+            goal = self.teacher.guided_logits(rows, known.repeat(2, 1), level, against, scale)
+        found = model.logits(hidden[self.examples][where], known, level, tables)
+        return F.kl_div(F.log_softmax(found, -1), F.log_softmax(goal, -1), reduction="sum", log_target=True)
+
+
+def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Generator, Generator]:
+    """A configuration with the generator of a finished run, the generator to train, and the finished one.
+
+    One that could not be told guidance can be from now on, and does not yet heed it well.
+
+    Raises:
+        SmgError: `run` is no finished run of a generator, or one on other conditions.
+    """
+    generator = run_config(run).generator
+    if generator.condition_dim != config.generator.condition_dim:
+        sizes = f"{generator.condition_dim} numbers, not {config.generator.condition_dim}"
+        raise SmgError(f"{run}: was trained on embeddings of {sizes}; name the text encoder it was trained with")
+    source = load_run(run, Generator(generator, config.tokenizer, config.rows)).requires_grad_(False)
+    state = source.state_dict()
+    if not generator.guidance:
+        generator = replace(generator, guidance=MOST)
+        weight = state["condition_in.0.weight"]
+        # 0 changes nothing. Had the weights of the others no effect yet, plain and guided would pull at the same ones.
+        for name, added in {
+            "condition_in.0.weight": torch.randn(len(weight), 1) * weight.std(),
+            "condition_mean": torch.zeros(1),
+            "condition_scale": torch.tensor([MOST / 2]),
+        }.items():
+            state[name] = torch.cat([state[name], added], -1)
+    made = Generator(generator, config.tokenizer, config.rows)
+    made.load_state_dict(state)
+    return replace(config, generator=generator), made, source
