@@ -294,6 +294,7 @@ def test_each_task_in_a_browser(pipe, tmp_path):
 
         page.get_by_label("Steps").last.fill("2")
         page.get_by_label("Seconds").last.fill("1")
+        page.get_by_label("Variety").last.fill("0.45")
         page.get_by_label("Prompt").fill("dog bark")
         page.get_by_label("Prompt").press("Enter")
         items.first.wait_for()
@@ -302,6 +303,8 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         api.expect(page.locator("#playhead")).to_be_visible()
         assert page.evaluate("audio.duration") == pytest.approx(1, abs=0.01)
         shown = page.locator("#settings").inner_text()
+        options = client("GET", f"/api/sounds/{items.first.get_attribute('data-id')}")[2]["options"]
+        assert options["variety"] == 0.45 and options["steps"] == 2
 
         picture = page.locator("#picture")
         picture.scroll_into_view_if_needed()

@@ -10,6 +10,7 @@ const NUMBERS = {
   steps: ["Steps", 1, 32],
   guidance: ["Guidance", 0.1, 10],
   temperature: ["Temperature", 0.05, 2],
+  variety: ["Variety", 0.05, 1],
   num: ["Sounds", 1, 10],
 };
 const HERTZ = [500, 1000, 2000, 4000, 6000];
