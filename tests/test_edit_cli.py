@@ -143,6 +143,8 @@ def test_evaluation_of_edits(folder, capsys):
     assert report["clips"]["count"] == inpaint["clips"] == 3 and extend["clips"] == 2
     assert inpaint["greatest_change_outside"] == 0 and report["continue"]["changed_samples"] == 0
     assert extend["before_above"] > extend["before"] > extend["true_mel"] > 0
+    assert extend["matched_before"] == pytest.approx(1.82) and 1e-8 < extend["matched_floor"] < 1
+    assert extend["matched_extended"] < extend["extended"] and extend["matched_before"] < extend["matched_before_above"]
     assert extend["judge_hit5_original"] == 1 > extend["judge_hit5_before"] == 0
     assert 0 <= inpaint["judge_probability_inpainted"] <= 0.5
 

@@ -271,3 +271,4 @@ def test_log_spectral_distance():
     assert lsd(a, a, 22050) == 0 and lsd(a, a * 10, 22050) == pytest.approx(2, abs=0.01)
     high = a + band(noise(1, seed=1), 22050, 8000, None)[:, 0]
     assert lsd(a, high, 22050, 0, 6500) < 0.01 < lsd(a, high, 22050, 8000)
+    assert lsd(a, a * 10, 22050, floor=10) == 0 < lsd(a, a * 10, 22050, floor=0.5) < 2

@@ -28,8 +28,11 @@ CONTINUE_SECONDS = 4.0
 STEP_SECONDS = 0.25  # of sound on both sides of a join, whose levels are compared
 MIN_SECONDS = 4.0
 FULL = 0.95  # of the model's band, that a clip has to fill to be extended
+# Of the power, for distances beside the paper's, whose floor is not told: at which they depend on it.
+FLOORS = np.linspace(-8, 2, 41)  # log10
+PAPER_BEFORE = 1.82  # distance of the authors' low-passed demo clips from their originals
 
-Measured = tuple[dict[str, float], dict[str, np.ndarray]]  # values, and sounds for a judge
+Measured = tuple[dict[str, float | np.ndarray], dict[str, np.ndarray]]  # values, and sounds for a judge
 
 
 def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, np.ndarray]]:
@@ -79,7 +82,7 @@ def evaluate_edits(
     Raises:
         SmgError: there is no such clip, or the tagger fails.
     """
-    rows: dict[str, dict[str, list[float]]] = {}
+    rows: dict[str, dict[str, list[float | np.ndarray]]] = {}
     sounds: dict[str, list[dict[str, np.ndarray]]] = {}
     for index, (caption, wave) in enumerate(clips(data, count, pipe)):
         common = {"seed": seed + index, "steps": steps, "prompt": caption if prompts and caption.strip() else None}
@@ -92,9 +95,12 @@ def evaluate_edits(
         if report:
             report(index + 1)
     means = {
-        task: {name: float(np.mean(values)) for name, values in row.items()} | {"clips": len(row["seconds"])}
+        task: {name: np.mean(values, axis=0) for name, values in row.items()} | {"clips": len(row["seconds"])}
         for task, row in rows.items()
     }
+    if "extend" in means:
+        means["extend"] = _matched(means["extend"])
+    means = {task: {name: float(value) for name, value in row.items()} for task, row in means.items()}
     for task, heard in sounds.items() if judge else ():
         means[task] |= agreement(judge, heard, pipe.config.mel.sample_rate)
     return {"clips": {"count": index + 1}} | means
@@ -124,7 +130,18 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
     out = {name: lsd(wave, version, rate) for name, version in versions.items()}
     out |= {f"{name}_above": lsd(wave, version, rate, ABOVE) for name, version in versions.items()}
     out |= {f"{name}_model_band": lsd(wave, version, rate, 0, top) for name, version in versions.items()}
+    for name in ("before", "extended", "without_lfr"):
+        for suffix, least in (("", 0.0), ("_above", ABOVE)):
+            out[f"matched_{name}{suffix}"] = np.array([lsd(wave, versions[name], rate, least, floor=f) for f in FLOORS])
     return out | {"seconds": seconds}, {"original": wave, "before": low, "extended": made}
+
+
+def _matched(row: dict[str, float | np.ndarray]) -> dict[str, float]:
+    """With the distances at the floor at which the low-passed clips are as far from the originals as the authors'."""
+    curves = {name: value for name, value in row.items() if np.ndim(value)}
+    floor = np.interp(-PAPER_BEFORE, -curves["matched_before"], FLOORS)  # what is compared falls as the floor rises
+    values = {name: np.interp(floor, FLOORS, curve) for name, curve in curves.items()}
+    return {name: value for name, value in row.items() if not np.ndim(value)} | values | {"matched_floor": 10**floor}
 
 
 def measure_inpainting(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
@@ -187,12 +204,15 @@ MEASUREMENTS = {
 }
 
 
-def lsd(reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, high: float = np.inf) -> float:
+def lsd(
+    reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, high: float = np.inf, floor: float = -np.inf
+) -> float:
     """Log-spectral distance of [n] and [n]: root mean square over bins of log10 power (n_fft 2048, hop 512, Hann), mean
-    over frames; from `low` to `high` Hz."""
+    over frames; from `low` to `high` Hz. `floor`: of log10 power, where it is to be higher than that of all."""
     hz = np.arange(N_FFT // 2 + 1) * rate / N_FFT
     inside = (hz >= low) & (hz <= high)
-    difference = log_power(reference)[:, inside] - log_power(other)[:, inside]
+    one, two = (np.maximum(log_power(wave)[:, inside], floor) for wave in (reference, other))
+    difference = one - two
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
 
 
