@@ -10,6 +10,8 @@ import typer
 
 from ..errors import SmgError
 from . import common
+from .finetune import finetune
+from .pack import pack
 from .report import print_json
 from .train_options import (
     Accumulate,
@@ -25,7 +27,7 @@ from .train_options import (
     Text,
     Threads,
     Workers,
-    require_torch,
+    text_files,
     told_unless,
     train_options,
 )
@@ -132,51 +134,6 @@ def generator(
 
 
 @app.command()
-def finetune(
-    folder: Annotated[Path, typer.Argument(help="Folder of your sounds, or shards.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Checkpoint directory to make.")],
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model to adapt: default, a directory, owner/name.")
-    ] = None,
-    minutes: Annotated[float, typer.Option(help="Time budget.")] = 15, steps: Steps = None,
-    batch: Batch = 24,
-    lr: Annotated[float, typer.Option(help="Learning rate, as a share of that of training from scratch.")] = 0.1,
-    rehearsal: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of a batch that keeps up what the model knows.")
-    ] = 0.4,
-    keep: Annotated[float, typer.Option(help="Weight of what it knows against what is new.")] = 1.0,
-    seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
-    as_json: common.AsJson = False, quiet: common.Quiet = False,
-) -> None:  # fmt: skip
-    """Adapt a finished model to a folder of your sounds; the result is a model like any other.
-
-    Example: smg train finetune my-sounds -o my-model, then smg generate "dog barking" --model my-model -o dog.wav
-    """
-    if not 0 < lr <= 1:
-        raise SmgError(f"--lr {lr}: must be above 0, up to 1")
-    options = train_options(minutes, steps, batch, seed, device, precision, threads)
-    options = dataclasses.replace(
-        options, muon_lr=options.muon_lr * lr, adam_lr=options.adam_lr * lr, warmup=20, decay=0.7, ema=0.99
-    )
-    from ..checkpoint import resolve
-    from ..training import distributed
-    from ..training.finetune import FinetuneOptions
-    from ..training.finetune import finetune as adapt
-
-    if distributed.size() > 1:
-        raise SmgError("smg train finetune works in one process; start it without torchrun")
-    tuning = FinetuneOptions(rehearsal, keep)
-    told = told_unless(quiet)
-    results = adapt(resolve(model), folder, output, options, tuning, report=told)
-    for key, value in results["after"].items():
-        told(f"{key:<14} {results['before'][key]:8.3f} -> {value:.3f}")
-    if as_json:
-        print_json("train finetune", {"directory": str(output)} | results)
-    elif not quiet:
-        typer.echo(str(output))
-
-
-@app.command()
 def embedder(
     data: Data, output: Run, minutes: Minutes = 30, steps: Steps = None, batch: Batch = 32, preset: Preset = "small",
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
@@ -210,59 +167,8 @@ def vocoder(
     _train(VocoderStage(config, options, train, val, adversarial), output, as_json, quiet)
 
 
-@app.command()
-def pack(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(help="Run directories: tokenizer, generator, embedder, vocoder; the last two may be converted."),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Checkpoint directory to make.")],
-    data: Annotated[
-        list[Path] | None, typer.Option("--data", help="The training data, for known sounds, their styles and credits.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "custom",
-    version: Annotated[str, typer.Option(help="Version of the checkpoint.")] = "1",
-    license: Annotated[str, typer.Option(help="License of the weights, an SPDX identifier.")] = "",
-    training_data: Annotated[str, typer.Option(help="One line about the training data.")] = "",
-    notes: Annotated[
-        Path | None, typer.Option(help="Markdown to put into the model card, such as measured results.")
-    ] = None,
-    text_encoder: Text = None,
-    as_json: common.AsJson = False,
-    quiet: common.Quiet = False,
-) -> None:
-    """Assemble a checkpoint directory from one run of each stage."""
-    require_torch()
-    from ..training.borrowed import clap_among
-    from ..training.card import credits, model_card
-    from ..training.loop import run_config
-    from ..training.pack import pack as assemble
-
-    cache, clips = None, []
-    if data:
-        from ..training.data import open_cache
-
-        cache = open_cache(data, run_config(runs[0]).mel, report=told_unless(quiet), waves=False)[0]
-        clips = cache.clips
-    if notes and not notes.is_file():
-        raise SmgError(f"--notes {notes}: no such file")
-    if not runs:
-        raise SmgError("name the run directories to pack")
-    text = notes.read_text(encoding="utf-8") if notes else ""
-    documents = {"README.md": model_card(name, license, training_data, runs, clips, text)}
-    if clips:
-        documents["CREDITS.md"] = credits(clips)
-    assemble(
-        runs, _text_files(text_encoder or clap_among(runs)), output, name=name, version=version, license=license,
-        training_data=training_data, clips=cache, documents=documents, report=told_unless(quiet),
-    )  # fmt: skip
-    if as_json:
-        from ..checkpoint import load_checkpoint
-
-        checkpoint = load_checkpoint(output)
-        print_json("train pack", {"directory": str(output), "model": name, "model_hash": checkpoint.hash})
-    elif not quiet:
-        typer.echo(str(output))
+app.command()(finetune)
+app.command()(pack)
 
 
 def _preset(name: str):
@@ -283,16 +189,10 @@ def _open(data: list[Path], config, options, waves: bool = False, quiet: bool = 
     return config, train, val
 
 
-def _text_files(given: Path | None) -> Path:
-    from ..checkpoint.registry import shipped
-
-    return given or shipped()
-
-
 def _text_encoder(given: Path | None, config):
     from ..runtime.text import TextEncoder
 
-    files = _text_files(given)
+    files = text_files(given)
     return TextEncoder(
         files / "onnx" / "text_encoder.onnx", files / "text" / "tokenizer.json", config.embedder.max_text_tokens
     )

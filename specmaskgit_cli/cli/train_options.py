@@ -89,3 +89,10 @@ def told_unless(quiet: bool) -> Callable[[str], None]:
             typer.echo(text, err=True)
 
     return report
+
+
+def text_files(given: Path | None) -> Path:
+    """Where the text encoder is: as given, or the shipped one."""
+    from ..checkpoint.registry import shipped
+
+    return given or shipped()

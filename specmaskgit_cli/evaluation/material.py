@@ -1,8 +1,8 @@
-"""What a model is measured on: which clips and which prompts, by the options of a measurement."""
+"""What a model is measured on, by the options of a measurement: clips, prompts, and groups of sounds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +111,18 @@ def _kinds(pipe: Pipeline, recogniser: Recogniser, texts: list[str]) -> list[int
     unique = sorted(set(texts))
     kinds = dict(zip(unique, recogniser.kinds(unique, pipe.runtime.embed_text(unique)).tolist(), strict=True))
     return [kinds[text] for text in texts]
+
+
+@dataclass
+class Group:
+    """Sounds of one kind: some takes of each text, and what is known about them."""
+
+    takes: list[list[np.ndarray]]
+    texts: list[str]
+    expected: list[str]
+    row: dict[str, float] = field(default_factory=dict)
+    own: np.ndarray | None = None  # embeddings in the joint space [takes, texts, D]
+
+    def judged(self) -> list[tuple[np.ndarray, str]]:
+        """The sounds of which an external tagger can say whether they are right, with the classes that would be."""
+        return [pair for take in self.takes for pair in zip(take, self.expected, strict=True) if pair[1]]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +15,15 @@ from ..decoding import DecodeSettings
 from ..pipeline import Pipeline
 from ..training.data import find_sources, open_cache, split_sources
 from . import recognition
-from .clips import arrange
-from .copying import Nearest, TrainingClips, summarise
-from .distances import frechet, jackknife, kernel_distance, mean_pairwise
+from .copying import TrainingClips, summarise
+from .distances import frechet, jackknife, kernel_distance
 from .embedders import Embedder, OwnEmbedder, open_embedder
 from .judge import judge
-from .material import EvaluationOptions, Material, gather
+from .material import EvaluationOptions, Group, Material, gather
+from .novelty import diversity, each_nearest, nearest_training
 from .synthesis import Wish, copy_synthesis, generate, mel_error, round_trip, wishes
 from .tables import Table, measured
 
-SAME_LABEL = 8  # real clips of a label, at most, whose diversity is measured
-CONTROLS = 32  # training clips put through the tokenizer, to see what a copy would look like
 SHEET_ROWS = 24
 COLUMNS = {
     "fad": "FAD",
@@ -46,21 +42,6 @@ COLUMNS = {
 }
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class Group:
-    """Sounds of one kind: some takes of each text, and what is known about them."""
-
-    takes: list[list[np.ndarray]]
-    texts: list[str]
-    expected: list[str]
-    row: dict[str, float] = field(default_factory=dict)
-    own: np.ndarray | None = None  # embeddings in the joint space [takes, texts, D]
-
-    def judged(self) -> list[tuple[np.ndarray, str]]:
-        """The sounds of which an external tagger can say whether they are right, with the classes that would be."""
-        return [pair for take in self.takes for pair in zip(take, self.expected, strict=True) if pair[1]]
 
 
 def evaluate_model(
@@ -117,7 +98,7 @@ def evaluate_model(
     if known:
         found = nearest_training(pipe, groups, known, own, options)
         document["nearest_training"] = {"clips": len(cache.clips)} | summarise(found)
-        document["nearest_of_each"] = _each(groups["generated"], found["generated"])
+        document["nearest_of_each"] = each_nearest(groups["generated"], found["generated"])
     return document, _sheet(groups, options.prompts is None, pipe.config.mel)
 
 
@@ -230,53 +211,6 @@ def _distance(name: str, distance: Callable, reference: np.ndarray, takes: np.nd
     error = jackknife(value, takes.shape[1])
     row = {name: value(np.arange(takes.shape[1]))}
     return row if error is None else row | {f"{name}_error": error}
-
-
-def diversity(groups: dict[str, Group], material: Material, training: TrainingClips | None) -> dict[str, float | None]:
-    """Mean cosine distance between seeds of one prompt, and between real clips of one label for comparison."""
-    made = groups["generated"].own
-    seeds = float(np.mean([mean_pairwise(made[:, i]) for i in range(made.shape[1])])) if len(made) > 1 else None
-    by_label: dict[str, list[np.ndarray]] = defaultdict(list)
-    for clip, embedding in zip(material.subjects, groups["real"].own[0], strict=True):
-        by_label[clip.label].append(embedding)
-    if training:
-        for label, embedding in zip(training.labels, training.embeddings, strict=True):
-            if label in by_label:
-                by_label[label].append(embedding)
-    spans = [mean_pairwise(np.stack(found[:SAME_LABEL])) for found in by_label.values() if len(found) > 1]
-    real = float(np.mean(spans)) if spans else None
-    return {
-        "between_seeds": seeds,
-        "between_real_of_a_label": real,
-        "ratio": seeds / real if seeds is not None and real else None,
-    }
-
-
-def nearest_training(
-    pipe: Pipeline, groups: dict[str, Group], known: TrainingClips, own: OwnEmbedder, options: EvaluationOptions
-) -> dict[str, list[Nearest]]:
-    """The nearest training clip of each real and generated sound, and, for comparison, of training clips that went
-    through the tokenizer."""
-    rate = pipe.config.mel.sample_rate
-    found = {}
-    for name in ("real", "generated"):
-        group = groups[name]
-        pairs = zip(chain(*group.takes), chain(*group.own), strict=True)
-        found[name] = [known.nearest(wave, vector) for wave, vector in pairs]
-    chosen = np.random.default_rng(options.seed).permutation(len(known.cache.clips))[:CONTROLS]
-    waves = [arrange(known.cache.clip_wave(known.cache.clips[i]), options.seconds, pipe.config.mel) for i in chosen]
-    copies = [round_trip(pipe, wave)[1] for wave in waves]
-    found["copies"] = [known.nearest(wave, own.embed(wave, rate)) for wave in copies]
-    return found
-
-
-def _each(group: Group, found: list[Nearest]) -> list[dict]:
-    texts = group.texts * len(group.takes)
-    return [
-        {"prompt": text, "take": index // len(group.texts), "training_clip": near.key,
-         "cosine": near.cosine, "distance": near.distance}
-        for index, (text, near) in enumerate(zip(texts, found, strict=True))
-    ]  # fmt: skip
 
 
 def _sheet(groups: dict[str, Group], paired: bool, cfg) -> list[list[np.ndarray | None]]:

@@ -20,8 +20,8 @@ from .clips import read_prompts
 from .distances import mean_pairwise
 from .embedders import OwnEmbedder, open_embedder
 from .judge import judge
-from .material import EvaluationOptions, gather, likenesses
-from .model import Group, generate_takes, measure_group, warm_up
+from .material import EvaluationOptions, Group, gather, likenesses
+from .model import generate_takes, measure_group, warm_up
 from .recognition import Recogniser
 from .synthesis import Wish, generate, wishes
 from .tables import Table, earlier, measured, write_report
