@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
 MIN_COLUMNS = 2
+# The loudest cell, in nats, of a sound that has hardly anything in it but a gap: 1 in some hundred, of prompts whose
+# sounds die away. It is drawn again. Of 390 ordinary ones the softest had -1.7.
+FAINT = -3.0
+DRAWS = 3  # at most
 GRIFFIN_LIM = "griffin-lim"
 
 Progress = Callable[[int, int], None]
@@ -187,12 +191,17 @@ class Pipeline:
         )
         config = self.config
         grid = (config.rows, self._columns(options))
-        tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-        if options.prompt is not None:
-            style = self.conditions.drawn_style(condition, rng, options.variety, style, options.like_weight)
-        tokens = self.fill(tokens, mask, condition, negative, settings, rng, count, style)
+        tokens, mask, like = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool), style
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
-        return tokens_to_mel(self.runtime, tokens, rng)[:, :frames], rng
+        for draw in range(DRAWS):
+            if options.prompt is not None:
+                style = self.conditions.drawn_style(condition, rng, options.variety, like, options.like_weight)
+            told = count if draw == 0 else self.count(None, grid[1])
+            drawn = self.fill(tokens, mask, condition, negative, settings, rng, told, style)
+            mel = tokens_to_mel(self.runtime, drawn, rng)[:, :frames]
+            if mel.max() > FAINT:
+                break
+        return mel, rng
 
     def fill(
         self,

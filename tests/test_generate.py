@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from specmaskgit_cli import load
+from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.cli import _run
+from specmaskgit_cli.options import GenerateOptions
 
 RATE = 22050
 
@@ -71,6 +72,23 @@ def test_a_drawn_seed_makes_the_sound_again(pipe):
 def test_more_candidates_never_score_worse(pipe):
     scores = [pipe.generate("cat meowing", seconds=1, steps=4, seed=1, candidates=k).score for k in (2, 4)]
     assert scores[1] >= scores[0]
+
+
+@pytest.mark.parametrize("faint, draws", [(0, 1), (1, 2), (99, 3)])
+def test_a_sound_that_comes_out_faint_is_drawn_again(pipe, monkeypatch, faint, draws):
+    options = GenerateOptions(prompt="rain", seconds=0.4, steps=2, seed=3)
+    (wanted,), drawn, told = pipe.generate_many(options), [], []
+    original = pipeline.tokens_to_mel
+
+    def faint_at_first(runtime, tokens, rng):
+        drawn.append(tokens.tobytes())
+        return original(runtime, tokens, rng) - 20 * (len(drawn) <= faint)
+
+    monkeypatch.setattr(pipeline, "tokens_to_mel", faint_at_first)
+    (sound,) = pipe.generate_many(options, lambda *progress: told.append(progress))
+    assert len(set(drawn)) == len(drawn) == draws
+    assert np.array_equal(sound.samples, wanted.samples) == (draws == 1)
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_long_sounds_have_no_seams(pipe):
