@@ -30,10 +30,11 @@ def stft(wave):  # [samples] to [frames, bins]
 
 ids = np.array([Tokenizer.from_file(f"{folder}/text_tokenizer.json").encode(prompt).ids])
 condition = run("text_encoder", input_ids=ids, attention_mask=np.ones_like(ids)).repeat(2, axis=0)
-if Path(folder, "styles.npz").exists():  # the style of a known sound that is near the text, and that there is one
-    bank = np.load(f"{folder}/styles.npz")
+if Path(folder, "styles.npz").exists():  # contour and style of a known sound that is near the text
+    bank, most = np.load(f"{folder}/styles.npz"), config["generator"]["max_columns"]
     near = np.argmax((bank["embeddings"] @ condition[0])[bank["sounds"]] / 0.04 + rng.gumbel(size=len(bank["sounds"])))
-    condition = np.hstack([condition, np.tile([*bank["styles"][near], 1], (2, 1))]).astype(np.float32)
+    told = np.resize(bank["contours"][near], (1, most * bank["contours"].shape[2])), [[*bank["styles"][near], 1]]
+    condition = np.hstack([told[0].repeat(2, 0), condition, np.repeat(told[1], 2, 0)]).astype(np.float32)
 condition = np.pad(condition, ((0, 0), (0, config["generator"].get("guidance", 0) > 0)))  # told 0: it is guided below
 codes, masked, dropped = np.zeros((rows * columns, levels), np.int64), np.ones(rows * columns, bool), np.arange(2) == 1
 for left in np.linspace(1, 0, steps):  # each step decides the tokens that the model is surest of, most in the last

@@ -1,9 +1,10 @@
-"""What the generator is told to make: texts and sounds in the joint space, and styles."""
+"""What the generator is told to make: texts and sounds in the joint space, styles and contours."""
 
 from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from .audio.levels import normalize_peak
 from .audio.mel import log_mel
 from .checkpoint.card import known_embeddings, known_sounds
 from .checkpoint.layout import Checkpoint
+from .contour import flagged, follow
 from .errors import UsageError
+from .manner import Bank, Manner
 from .options import VARIETY, GenerateOptions
 from .runtime import Runtime
-from .style import Projection, StyleBank
+from .style import Projection
 
 INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
 FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
@@ -92,25 +95,34 @@ class Conditions:
         return known_embeddings(self.checkpoint) if self.sounds else empty
 
     @functools.cached_property
-    def styles(self) -> StyleBank:
-        """Styles of the sounds the model was trained on."""
-        return StyleBank.read(self.checkpoint, len(self.sounds))
+    def bank(self) -> Bank:
+        """Manners of the sounds the model was trained on."""
+        return Bank.read(self.checkpoint, len(self.sounds))
 
-    def drawn_style(
-        self, condition: np.ndarray, rng: np.random.Generator, variety: float = VARIETY,
+    def drawn(
+        self, condition: np.ndarray, rng: np.random.Generator, columns: int, variety: float = VARIETY,
         like: np.ndarray | None = None, like_weight: float = 0.5,
-    ) -> np.ndarray | None:  # fmt: skip
-        """A style [1, style_dims] of known sounds that a condition [1, D] is near; None where none is known.
+    ) -> Manner:  # fmt: skip
+        """The manner of a known sound that a condition [1, D] is near, for so many columns.
 
         Args:
             like: the style of a sound to resemble, which has the share `like_weight`; all of it where none is known.
         """
-        if not self.config.generator.style_dims:
+        drawn = self.bank.draw(self._known @ condition[0], rng, columns, variety)
+        if like is None:
+            return drawn
+        return replace(
+            drawn, style=like if drawn.style is None else like_weight * like + (1 - like_weight) * drawn.style
+        )
+
+    def contour_of(self, mel: np.ndarray, known: np.ndarray) -> np.ndarray | None:
+        """What of the contour of a mel [n_mels, frames] some cells tell, bool of its shape: loudness where most of a
+        column is known, brightness where all is. None if the model knows no contours."""
+        steps, patch = self.config.generator.contour_steps, self.config.tokenizer.patch
+        if not steps:
             return None
-        drawn = self.styles.draw(self._known @ condition[0], rng, variety)
-        if like is None or drawn is None:
-            return like if drawn is None else drawn
-        return like_weight * like + (1 - like_weight) * drawn
+        share = known.reshape(len(known), -1, patch).mean(axis=(0, 2))
+        return flagged(follow(mel[None], patch, steps)[0], share > 0.5, share == 1)
 
     def style_of(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray | None:
         """The style [1, style_dims] of a mel [n_mels, frames], as `style.Projection` gives it; None if the model knows

@@ -66,12 +66,23 @@ class GeneratorConfig:
     modulation: bool = True  # per-layer scale and shift from the condition, beside the condition as mask token
     max_columns: int = 54  # 10 s are 53.8 columns; the paper's 53 are 9.85 s
     style_dims: int = 0  # numbers that tell a sound's style beside its embedding, see `style`; the paper has none
+    contour_steps: int = 0  # moments a column at which it is told how loud and bright, see `contour`; 0: none
     guidance: float = 0.0  # the most it has learned to follow in one pass, told so; 0, as in the paper: none
 
     @property
-    def condition_size(self) -> int:
-        """Of all that the generator is conditioned on: embedding, style, whether there is a style, and guidance."""
+    def contour_size(self) -> int:
+        """Numbers a column of the contour: loudness and brightness of its moments, and whether each is told."""
+        return 2 * self.contour_steps + 2 if self.contour_steps else 0
+
+    @property
+    def whole_size(self) -> int:
+        """Numbers that tell of the sound as a whole: embedding, style, whether there is a style, and guidance."""
         return self.condition_dim + (self.style_dims + 1 if self.style_dims else 0) + (self.guidance > 0)
+
+    @property
+    def condition_size(self) -> int:
+        """Of all that the generator is conditioned on: the contour of each column, then what tells of the whole."""
+        return self.max_columns * self.contour_size + self.whole_size
 
 
 @dataclass(frozen=True)
@@ -151,7 +162,9 @@ class CheckpointConfig:
 
 PRESETS: dict[str, CheckpointConfig] = {
     "small": CheckpointConfig(
-        name="small", tokenizer=TokenizerConfig(texture_layers=2), generator=GeneratorConfig(style_dims=32)
+        name="small",
+        tokenizer=TokenizerConfig(texture_layers=2),
+        generator=GeneratorConfig(style_dims=32, contour_steps=4),
     ),
     "paper": CheckpointConfig(
         name="paper",
@@ -184,7 +197,7 @@ PRESETS: dict[str, CheckpointConfig] = {
             texture_channels=4,
             texture_layers=1,
         ),
-        generator=GeneratorConfig(width=32, layers=2, heads=2, style_dims=4),
+        generator=GeneratorConfig(width=32, layers=2, heads=2, style_dims=4, contour_steps=2),
         embedder=EmbedderConfig(width=8, layers=2),
         vocoder=VocoderConfig(width=32, layers=2),
     ),
@@ -241,6 +254,7 @@ _LIMITS = {
     "generator.dropout": (0, 1),
     "generator.max_columns": (2, 4096),
     "generator.style_dims": (0, 4096),
+    "generator.contour_steps": (0, 64),
     "generator.guidance": (0, 1000),
     "embedder.sample_rate": (8000, 192_000),
     "embedder.n_fft": (16, 1 << 16),

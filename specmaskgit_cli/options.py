@@ -35,7 +35,7 @@ OUTPUT_RANGES = {
 MAY_BE_NONE = ("seed", "cutoff")
 TEXTS = ("prompt", "negative")
 PATHS = ("input", "like")
-FLAGS = ("loop", "before")
+FLAGS = ("loop", "before", "loudness_only")
 ORDERS = ("confidence", "halton", "random", "raster")
 BITS = ("16", "24", "32f")
 
@@ -202,6 +202,13 @@ class VaryOptions(EditOptions):
 
 
 @dataclass(frozen=True)
+class SketchOptions(EditOptions):
+    """Make what the prompt says in the contour of a sound. `loudness_only`: not in how bright it is, too."""
+
+    loudness_only: bool = False
+
+
+@dataclass(frozen=True)
 class LoopOptions(EditOptions):
     """Make the end of a sound run into its beginning. `join`: seconds before the end that are made anew for that."""
 
@@ -216,6 +223,7 @@ TASKS: dict[str, type[SamplingOptions]] = {
     "extend": ExtendOptions,
     "continue": ContinueOptions,
     "vary": VaryOptions,
+    "sketch": SketchOptions,
     "loop": LoopOptions,
 }
 

@@ -19,6 +19,7 @@ from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditions import Conditions
 from .config import VocoderConfig
 from .decoding import DecodeSettings, decode
+from .manner import Manner, joined
 from .options import (
     Box,
     ContinueOptions,
@@ -27,13 +28,13 @@ from .options import (
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
+    SketchOptions,
     VaryOptions,
 )
 from .record import Origin, sha256
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
 from .sound import Sound
-from .style import joined
 
 if TYPE_CHECKING:
     from .features import Embedding, EmbedOptions
@@ -163,6 +164,10 @@ class Pipeline:
         """A sibling of a sound; options of VaryOptions."""
         return self.edit_many(VaryOptions(input, amount=amount, **{**options, "num": 1}))[0]
 
+    def sketch(self, input: str, prompt: str, **options) -> Sound:
+        """What a prompt says in the contour of a sound; options of SketchOptions."""
+        return self.edit_many(SketchOptions(input, prompt=prompt, **{**options, "num": 1}))[0]
+
     def loop(self, input: str, **options) -> Sound:
         """A sound whose end runs into its beginning; options of LoopOptions."""
         return self.edit_many(LoopOptions(input, **{**options, "num": 1}))[0]
@@ -191,13 +196,13 @@ class Pipeline:
         )
         config = self.config
         grid = (config.rows, self._columns(options))
-        tokens, mask, like = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool), style
+        tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
+        weight = options.like_weight if options.prompt is not None else 1.0
         for draw in range(DRAWS):
-            if options.prompt is not None:
-                style = self.conditions.drawn_style(condition, rng, options.variety, like, options.like_weight)
+            manner = self.conditions.drawn(condition, rng, grid[1], options.variety, style, weight)
             told = count if draw == 0 else self.count(None, grid[1])
-            drawn = self.fill(tokens, mask, condition, negative, settings, rng, told, style)
+            drawn = self.fill(tokens, mask, condition, negative, settings, rng, told, manner)
             mel = tokens_to_mel(self.runtime, drawn, rng)[:, :frames]
             if mel.max() > FAINT:
                 break
@@ -212,7 +217,7 @@ class Pipeline:
         settings: DecodeSettings,
         rng: np.random.Generator,
         count: Counter,
-        style: np.ndarray | None = None,
+        manner: Manner | None = None,
     ) -> np.ndarray:
         """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
 
@@ -220,16 +225,16 @@ class Pipeline:
             tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
             condition: float32 [1, D], and negative the same or None.
             count: told of each step, over the windows of `windows(columns)`.
-            style: float32 [1, style_dims]; None draws one of known sounds that the condition is near.
+            manner: None draws that of a known sound that the condition is near.
         """
-        tokens, mask, dims = tokens.copy(), mask.copy(), self.config.generator.style_dims
-        style = self.conditions.drawn_style(condition, rng) if style is None else style
-        condition = joined(condition, style, dims)
-        negative = None if negative is None else joined(negative, style, dims)
+        tokens, mask, generator = tokens.copy(), mask.copy(), self.config.generator
+        manner = manner or self.conditions.drawn(condition, rng, tokens.shape[1])
         for low, high in self.windows(tokens.shape[1]):
+            wanted = joined(condition, manner, generator, low)
+            against = None if negative is None else joined(negative, manner, generator, low)
             tokens[:, low:high] = decode(
-                self.runtime, tokens[None, :, low:high], mask[None, :, low:high], condition, settings, [rng],
-                negative, count.steps,
+                self.runtime, tokens[None, :, low:high], mask[None, :, low:high], wanted, settings, [rng],
+                against, count.steps,
             )[0]  # fmt: skip
             mask[:, low:high] = False
             count.window_done()

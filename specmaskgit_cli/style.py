@@ -10,14 +10,8 @@ and neighbours from different ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-from .errors import SmgError
-
-if TYPE_CHECKING:
-    from .checkpoint.layout import Checkpoint
 
 RANGE = 5.0  # nats below the loudest frame, down to which a frame counts
 LAGS = (1, 4, 16)  # frames: how rough the bands are, how fast they swell, how steady they are
@@ -25,8 +19,6 @@ STATISTICS = 2 + len(LAGS)  # a band
 MIN_SCALE = 0.05
 LIMIT = 4.0  # standard deviations
 UNHEARD = 0.1  # variance of what the components leave, for the inference from some bands alone
-NEARNESS = 0.04  # cosine over which the chance of a known sound falls to 1 / e
-FILE = "styles.safetensors"
 
 
 def describe(mel: np.ndarray) -> np.ndarray:
@@ -86,58 +78,3 @@ class Projection:
             back = back[:, known]
             styles = found[:, known] @ back.T @ np.linalg.inv(back @ back.T + UNHEARD * np.eye(len(back)))
         return np.clip(styles, -LIMIT, LIMIT).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class StyleBank:
-    """Styles float32 [n, style_dims] of known sounds, and which of the known sounds each is of, int [n]."""
-
-    styles: np.ndarray
-    sounds: np.ndarray
-
-    @classmethod
-    def read(cls, checkpoint: Checkpoint, sounds: int) -> StyleBank:
-        """That of a checkpoint with so many known sounds; empty if there is none, or no telling of what sounds.
-
-        Raises:
-            SmgError: it is changed, or does not fit the settings.
-        """
-        dims = checkpoint.config.generator.style_dims
-        if FILE not in checkpoint or not sounds:
-            return cls(np.zeros((0, dims), np.float32), np.zeros(0, np.int64))
-        made = checkpoint.tensors(FILE)
-        styles, owners = made.get("styles"), made.get("sounds")
-        fits = styles is not None and owners is not None and styles.shape == (len(owners), dims)
-        fits = fits and abs(styles).max(initial=0) <= LIMIT and owners.min(initial=0) >= 0
-        if not fits or owners.max(initial=0) >= sounds:
-            raise SmgError(f"{checkpoint.directory / FILE} does not fit the model's settings; pack the model again")
-        return cls(styles.astype(np.float32), owners.astype(np.int64))
-
-    def draw(self, cosines: np.ndarray, rng: np.random.Generator, variety: float = 1.0) -> np.ndarray | None:
-        """A style [1, style_dims] of one of the known sounds, the likelier the nearer that sound is; None if empty.
-
-        Args:
-            cosines: float [sounds], of each known sound's embedding to what is wished for.
-            variety: how far from the mean of all that may be drawn, as a share (the truncation of arXiv 1809.11096).
-        """
-        if not len(self.styles):
-            return None
-        chances = np.exp((cosines - cosines[self.sounds].max()) / NEARNESS)
-        counts = np.bincount(self.sounds, minlength=len(chances))
-        chances[counts == 0] = 0
-        chances /= chances.sum()
-        sound = rng.choice(len(chances), p=chances)
-        drawn = self.styles[rng.choice(np.flatnonzero(self.sounds == sound))]
-        typical = (chances / np.maximum(counts, 1))[self.sounds] @ self.styles
-        return (typical + variety * (drawn - typical)).astype(np.float32)[None]
-
-
-def joined(embedding: np.ndarray, style: np.ndarray | None, dims: int) -> np.ndarray:
-    """What a generator with `dims` of style is conditioned on, float32 [B, D + dims + 1]: an embedding [B, D], a style
-    [B, dims] (zeros for None), and whether there is one. The embedding alone where `dims` is 0."""
-    if not dims:
-        return embedding
-    told = np.zeros((len(embedding), dims + 1), np.float32)
-    if style is not None:
-        told[:, :-1], told[:, -1] = style, 1.0
-    return np.concatenate([embedding, told], axis=1)

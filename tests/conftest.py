@@ -56,6 +56,7 @@ def trained(sound_folder, tmp_path_factory):
         assert _run(["train", stage, *common, "-o", runs[stage], *more]) == 0
     finished = str(root / "finished")  # the packed one can be told guidance, as the shipped one can
     Path(runs["generator"]).rename(finished)
-    assert _run(["train", "generator", *common, *generator, "--refine", finished, "-o", runs["generator"]]) == 0
+    refining = ["--refine", finished, "--one-pass", "-o", runs["generator"]]
+    assert _run(["train", "generator", *common, *generator, *refining]) == 0
     assert _run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
     return {stage: Path(run) for stage, run in runs.items()}, checkpoint

@@ -15,6 +15,7 @@ COMMANDS = {
     "extend": [],
     "continue": ["--seconds", "0.5"],
     "vary": ["--amount", "0.5"],
+    "sketch": ["--prompt", "rain"],
     "loop": [],
 }
 
@@ -40,7 +41,8 @@ def test_each_command_writes_its_file(folder, capsys, command):
     (sound,) = json.loads(capsys.readouterr().out)["sounds"]
     info = soundfile.info("out.wav")
     assert sound["file"] == "out.wav" and sound["input"] == "in.wav" and sound["seed"] == 3
-    assert info.samplerate == (22050 if command == "extend" else 8000) and info.channels == 2
+    assert info.samplerate == (22050 if command in ("extend", "sketch") else 8000)
+    assert info.channels == (1 if command == "sketch" else 2)
     assert info.duration == pytest.approx(1.5 if command == "continue" else 1.0, abs=1e-4)
     assert (folder / "x.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "in.wav").read_bytes() == before
@@ -104,6 +106,7 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
         (["continue", "--seconds", "1e9"], "seconds is"),
         (["vary", "--amount", "1.5"], "amount is 1.5"),
         (["vary", "--prompt", " "], "prompt is empty"),
+        (["sketch"], "say with a prompt what to hear"),
         (["loop", "--join", "0"], "join is 0"),
     ],
 )

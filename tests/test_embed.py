@@ -20,9 +20,9 @@ from specmaskgit_cli.errors import SmgError, UsageError  # noqa: E402
 from specmaskgit_cli.evaluation.labels import LabelledClip, read_labelled  # noqa: E402
 from specmaskgit_cli.evaluation.probe import ProbeOptions, probe  # noqa: E402
 from specmaskgit_cli.features import EmbedOptions, embed_wave, windows  # noqa: E402
+from specmaskgit_cli.manner import Manner, joined  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
-from specmaskgit_cli.style import joined  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def test_runtimes_agree_on_features_and_the_last_is_what_hidden_normalises(train
     config, rng = runtimes[0].config, np.random.default_rng(0)
     tokens = rng.integers(0, 64, (2, 5, 7, 2))
     mask, dropped = rng.random((2, 5, 7)) < 0.3, np.array([True, False])
-    style = rng.standard_normal((2, config.generator.style_dims)).astype(np.float32)
-    condition = joined(runtimes[0].embed_text(["rain", "dog barking"]), style, config.generator.style_dims)
+    style = rng.standard_normal((1, config.generator.style_dims)).astype(np.float32)
+    condition = joined(runtimes[0].embed_text(["rain", "dog barking"]), Manner(style), config.generator)
     condition = np.pad(condition, ((0, 0), (0, 1)))  # no guidance
     a, b = (r.features(tokens, mask, condition, dropped) for r in runtimes)
     assert a.shape == (2, config.generator.layers + 1, 35, config.generator.width)

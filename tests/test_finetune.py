@@ -13,8 +13,8 @@ pytest.importorskip("onnxscript")
 from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
 from specmaskgit_cli.cli import _run  # noqa: E402
 from specmaskgit_cli.errors import SmgError, UsageError  # noqa: E402
+from specmaskgit_cli.manner import Bank  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
-from specmaskgit_cli.style import StyleBank  # noqa: E402
 from specmaskgit_cli.training import finetune as module  # noqa: E402
 from specmaskgit_cli.training.finetune import FinetuneOptions, FinetuneStage, finetune  # noqa: E402
 from specmaskgit_cli.training.loop import TrainOptions  # noqa: E402
@@ -54,7 +54,7 @@ def test_the_result_is_a_checkpoint_like_any_other(trained, tuned):
     known = json.loads((tuned / "known_sounds.json").read_text())
     assert known == [*json.loads((trained[1] / "known_sounds.json").read_text()), "zap gun"]
     assert len(new.tensors("known_sounds.safetensors")["embeddings"]) == len(known)
-    styles, before = (StyleBank.read(found, len(known)) for found in (new, old))
+    styles, before = (Bank.read(found, len(known)) for found in (new, old))
     np.testing.assert_array_equal(styles.styles[: len(before.styles)], before.styles)
     assert set(styles.sounds[len(before.sounds) :]) == {known.index("zap gun")}
     card = (tuned / "README.md").read_text()

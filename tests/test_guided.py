@@ -16,7 +16,7 @@ from specmaskgit_cli.cli import _run  # noqa: E402
 from specmaskgit_cli.config import PRESETS, to_dict  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
-from specmaskgit_cli.training.guided import MOST, Lesson, continued, told  # noqa: E402
+from specmaskgit_cli.training.guided import MOST, Lesson, continued, taught, told  # noqa: E402
 from specmaskgit_cli.training.loop import load_run, run_config  # noqa: E402
 
 TINY = dataclasses.replace(PRESETS["tiny"], generator=dataclasses.replace(PRESETS["tiny"].generator, guidance=MOST))
@@ -82,7 +82,9 @@ def test_a_run_goes_on_as_it_was_and_is_its_own_teacher(could, tmp_path):
     old = generator(config).eval()
     save_file(old.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
-    found, new, teacher = continued(tmp_path, PRESETS["tiny"])
+    found, teacher = continued(tmp_path, PRESETS["tiny"])
+    assert found.generator == config.generator and all(p.requires_grad for p in teacher.parameters())
+    found, new = taught(found, teacher.eval().requires_grad_(False))
     assert found.generator.guidance == new.config.guidance == MOST and teacher.config == config.generator
     tokens, mask, condition = batch()
     dropped = torch.tensor([False, True] * 3)
@@ -109,7 +111,12 @@ def test_a_finished_run_is_refined_and_packed(trained, sound_folder, tmp_path, c
     common += ["--refine", str(runs["generator"]), "--steps", "2", "--batch", "4", "--threads", "1"]
     assert _run([*common, "--preset", "tiny", "-o", str(tmp_path / "run")]) == 1
     assert "--preset and --refine" in capsys.readouterr().err
-    assert _run([*common, "-o", str(tmp_path / "run")]) == 0
+    alone = [word for word in common if word not in ("--refine", str(runs["generator"]))]
+    assert _run([*alone, "--one-pass", "-o", str(tmp_path / "run")]) == 1
+    assert "--one-pass: names no run" in capsys.readouterr().err
+    assert _run([*common, "-o", str(tmp_path / "plain")]) == 0
+    assert "val_guided" not in (tmp_path / "plain" / "metrics.jsonl").read_text()
+    assert _run([*common, "--one-pass", "-o", str(tmp_path / "run")]) == 0
     options = [json.loads((run / "options.json").read_text()) for run in (runs["generator"], tmp_path / "run")]
     assert [(made["stage"], made["muon_lr"]) for made in options] == [("generator", 0.01)] * 2  # both refined
     before, after = (

@@ -31,6 +31,7 @@ EDITS = {
     "extend": [],
     "continue": ["--seconds", "0.5", "--before"],
     "vary": ["--amount", "0.5", "--trim"],
+    "sketch": ["--prompt", "rain", "--loudness-only"],
     "loop": ["--rate", "48000"],
 }
 FEW = ["--steps", "2", "--threads", "1"]

@@ -9,11 +9,11 @@ pytest.importorskip("onnxscript")
 from specmaskgit_cli.checkpoint.layout import load_checkpoint  # noqa: E402
 from specmaskgit_cli.config import PRESETS, CheckpointConfig, from_dict, to_dict  # noqa: E402
 from specmaskgit_cli.decoding import DecodeSettings, decode  # noqa: E402
+from specmaskgit_cli.manner import Manner, joined  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
-from specmaskgit_cli.style import joined  # noqa: E402
 from specmaskgit_cli.training.energy import energy_score  # noqa: E402
 
 TINY = PRESETS["tiny"]
@@ -149,9 +149,10 @@ def test_runtimes_agree_on_every_model(runtimes):
     tokens, books = onnx.encode(mel), onnx.weights("generator")["codebooks"]
     coded = [books[np.arange(2), found].sum(3) for found in (tokens, torch_runtime.encode(mel))]
     assert (np.abs(coded[0] - coded[1]).max(3) < 1e-5).mean() > 0.99  # of equal codewords either may be chosen
-    dims = onnx.config.generator.style_dims
-    style = rng.standard_normal((2, dims)).astype(np.float32)
-    condition = joined(onnx.embed_text(["dog barking", "rain"]), style, dims)
+    generator = onnx.config.generator
+    style = rng.standard_normal((1, generator.style_dims)).astype(np.float32)
+    contour = rng.random((4, generator.contour_size), np.float32)
+    condition = joined(onnx.embed_text(["dog barking", "rain"]), Manner(style, contour), generator)
     condition = np.column_stack([condition, np.float32([0, 1.5])])  # of guidance
     mask, dropped = rng.random((2, 5, 4)) < 0.5, np.array([False, True])
     cells = np.stack([rng.permutation(20)[:7] for _ in range(2)])
@@ -190,7 +191,7 @@ def test_graphs_of_earlier_versions_give_all_and_what_is_asked_for_is_taken_from
 
 def test_runtimes_draw_the_same_tokens(runtimes):
     tokens, mask = np.zeros((1, 5, 20, 2), np.int64), np.ones((1, 5, 20), bool)
-    condition = joined(runtimes[0].embed_text(["dog barking"]), None, runtimes[0].config.generator.style_dims)
+    condition = joined(runtimes[0].embed_text(["dog barking"]), Manner(), runtimes[0].config.generator)
     drawn = [decode(r, tokens, mask, condition, DecodeSettings(), [np.random.default_rng(4)]) for r in runtimes]
     assert np.array_equal(*drawn)
 

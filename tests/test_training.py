@@ -155,7 +155,9 @@ def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp
     def conditions(condition, embed_text):
         stage = GeneratorStage(config, TrainOptions(batch=16), train, val, codes, embed_text, tower, condition)
         sounds = stage.draw(Part(0, 0))[0]
-        return tower(sounds[0]), stage._encode(*sounds)[1][:, : config.generator.condition_dim]
+        size = config.generator
+        first = size.max_columns * size.contour_size
+        return tower(sounds[0]), stage._encode(*sounds)[1][:, first : first + size.condition_dim]
 
     heard, found = conditions("audio", None)  # needs no captions at all
     torch.testing.assert_close(found, heard)

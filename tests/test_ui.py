@@ -324,11 +324,15 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         run("extend")
         run("continue")
         run("vary")
+        page.locator("input[value=sketch]").check(force=True)
+        assert page.get_by_label("follow loudness only").is_visible()
+        page.get_by_label("Prompt").fill("rain")
+        run("sketch")
         run("loop")
         assert page.evaluate("audio.loop")
 
         page.reload()
-        api.expect(items).to_have_count(7)
+        api.expect(items).to_have_count(8)
         items.last.get_by_role("button", name="Load settings").click()
         assert page.get_by_label("Prompt").input_value() == "dog bark"
         run("generate")

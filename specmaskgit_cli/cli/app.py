@@ -29,6 +29,7 @@ from . import (
     probe,
     replay,
     show,
+    sketch,
     train,
     ui,
     vary,
@@ -79,6 +80,7 @@ app.command()(inpaint.inpaint)
 app.command()(extend.extend)
 app.command("continue")(continuation.continuation)
 app.command()(vary.vary)
+app.command()(sketch.sketch)
 app.command()(loop.loop)
 app.command()(batch.batch)
 app.command()(embed.embed)

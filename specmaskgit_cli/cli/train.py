@@ -94,10 +94,13 @@ def generator(
     refine: Annotated[
         Path | None,
         typer.Option(
-            help="Finished generator run: train it further, at half the rates, and teach it to give in one pass what "
-            "guidance makes of two."
+            help="Finished generator run: train it further, at half the rates."
         ),
     ] = None,
+    one_pass: Annotated[
+        bool,
+        typer.Option("--one-pass", help="With --refine: teach it to give in one pass what guidance makes of two."),
+    ] = False,
     minutes: Minutes = 120, steps: Steps = None, batch: Batch = 32, seed: Seed = 0, device: Device = "cpu",
     precision: Precision = "fp32", threads: Threads = None, text_encoder: Text = None,
     accumulate: Accumulate = 1, workers: Workers = 0,
@@ -111,11 +114,13 @@ def generator(
         raise SmgError(f"--condition {condition}: needs an --embedder to hear the examples with")
     if preset and refine:
         raise SmgError("--preset and --refine: a run that goes on keeps its size; leave one out")
+    if one_pass and not refine:
+        raise SmgError("--one-pass: names no run to learn from; give it with --refine")
     options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
     from ..training.borrowed import clap_among
     from ..training.embedder import load_tower
     from ..training.generator import GeneratorStage
-    from ..training.guided import continued
+    from ..training.guided import continued, taught
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import new_tokenizer
 
@@ -125,7 +130,10 @@ def generator(
     embed_text = _text_encoder(text_encoder or clap_among([embedder]), config)
     config, model, teacher = _with_condition(config, embed_text.dim), None, None
     if refine:
-        config, model, teacher = continued(refine, config)
+        config, model = continued(refine, config)
+        if one_pass:
+            teacher = model.eval().requires_grad_(False)
+            config, model = taught(config, teacher)
         options = dataclasses.replace(options, muon_lr=options.muon_lr / 2, adam_lr=options.adam_lr / 2)
     codes = load_run(tokenizer, new_tokenizer(config)).tokenizer
     tower = load_tower(embedder, config).to(options.device) if condition != "text" else None

@@ -1,4 +1,4 @@
-"""Edits of sounds: inpaint, extend, continue, vary and loop, each a set-up of tokens and mask for the decoding core."""
+"""What is made of sounds: inpaint, extend, continue, vary, sketch and loop, each a set-up of tokens and mask."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import secrets
 import time
 from dataclasses import replace
 
-from ..options import ContinueOptions, EditOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
+from ..options import (
+    ContinueOptions,
+    EditOptions,
+    ExtendOptions,
+    InpaintOptions,
+    LoopOptions,
+    SketchOptions,
+    VaryOptions,
+)
 from ..pipeline import Pipeline, Progress, Sound
 from .continuation import continuation
 from .extend import extend
 from .inpaint import inpaint
 from .loop import loop
 from .regenerate import Request
+from .sketch import sketch
 from .source import Source
 from .vary import vary
 
@@ -21,6 +30,7 @@ TASKS = {
     ExtendOptions: extend,
     ContinueOptions: continuation,
     VaryOptions: vary,
+    SketchOptions: sketch,
     LoopOptions: loop,
 }
 
@@ -50,7 +60,7 @@ def edit_source(pipe: Pipeline, source: Source, options: EditOptions, progress: 
             Sound(
                 result.samples, result.rate, result.mel, pipe.config.mel, seed,
                 replace(result.options or options, seed=seed, num=1), None, warnings + result.notes,
-                time.perf_counter() - started, source.subtype,
+                time.perf_counter() - started, None if isinstance(options, SketchOptions) else source.subtype,
             )
         )  # fmt: skip
     return sounds

@@ -11,6 +11,7 @@ from ..audio.griffin_lim import Known
 from ..audio.mel import log_mel, mel_filterbank
 from ..config import MelConfig
 from ..decoding import DecodeSettings
+from ..manner import Manner
 from ..options import SamplingOptions
 from ..render import mel_to_waveform, tokens_to_mel
 
@@ -31,7 +32,9 @@ STEADY_FRAMES = 5  # over which the level it goes by is averaged: the texture be
 
 @dataclass
 class Request:
-    """How the new cells of one sound are drawn: `condition` and `negative` float32 [1, D], `style` [1, style_dims]."""
+    """How the new cells of one sound are drawn: `condition` and `negative` float32 [1, D], `style` [1, style_dims].
+
+    The contour is always that of what stays."""
 
     pipe: Pipeline
     settings: DecodeSettings
@@ -51,7 +54,7 @@ class Request:
         made = cls(pipe, settings, rng, progress=progress)
         if options.prompt:
             made.condition = embed([options.prompt])
-            made.style = pipe.conditions.drawn_style(made.condition, rng)
+            made.style = pipe.conditions.drawn(made.condition, rng, 1).style
         if options.negative:
             made.negative = embed([options.negative])
         return made
@@ -128,10 +131,11 @@ def regenerate_mel(
         stays = _at_least(made[:, heard] if known.any() else made, patch)
         bands = known.mean(axis=1) > KNOWN_BAND * known.any(axis=0).mean()
         condition, style = pipe.runtime.embed_audio(stays[None]), pipe.conditions.style_of(stays, bands)
+    manner = Manner(style, pipe.conditions.contour_of(made, known))
     tokens = pipe.runtime.encode(made[None])[0]
     tokens = pipe.fill(
         tokens, mask, condition, request.negative, request.settings, request.rng,
-        pipe.count(request.progress, columns), style,
+        pipe.count(request.progress, columns), manner,
     )  # fmt: skip
     drawn = tokens_to_mel(pipe.runtime, tokens, request.rng)
     drawn = made + np.float32(trust) * (drawn + correction(mel - drawn, known) - made)

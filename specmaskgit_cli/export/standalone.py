@@ -20,9 +20,9 @@ from ..checkpoint.layout import Checkpoint, read_sums, write_sums
 from ..config import to_dict
 from ..decoding import DecodeSettings
 from ..errors import SmgError
+from ..manner import Bank
 from ..runtime import open_runtime
 from ..runtime.base import WEIGHTS, Runtime
-from ..style import StyleBank
 
 # Not "features": it would hold the generator's weights a second time.
 GRAPHS = (
@@ -95,9 +95,10 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
             if source in checkpoint:
                 shutil.copyfile(checkpoint.path(source), scratch / name)
         np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
-        bank = StyleBank.read(checkpoint, len(known_sounds(checkpoint)))
+        bank = Bank.read(checkpoint, len(known_sounds(checkpoint)))
         if len(bank.styles):
-            np.savez(scratch / STYLES, **vars(bank), embeddings=known_embeddings(checkpoint))
+            told = {"styles": bank.styles, "sounds": bank.sounds, "contours": bank.told.astype(np.float16)}
+            np.savez(scratch / STYLES, **told, embeddings=known_embeddings(checkpoint))
         return reference.backend, [_export(reference, graph, options, scratch) for graph in graphs]
 
 

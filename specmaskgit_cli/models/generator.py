@@ -98,8 +98,8 @@ class Generator(nn.Module):
         self.config, self.levels = config, levels
         self.register_buffer("codebooks", torch.randn(levels, size, dim))
         # The condition's dimensions are standardised: raw sentence embeddings differ little between sounds.
-        self.register_buffer("condition_mean", torch.zeros(config.condition_size))
-        self.register_buffer("condition_scale", torch.ones(config.condition_size))
+        self.register_buffer("condition_mean", torch.zeros(config.whole_size))
+        self.register_buffer("condition_scale", torch.ones(config.whole_size))
         if config.style_dims:  # how styles are told from sounds, see `style.Projection`
             statistics = STATISTICS * rows * tokenizer.patch
             self.register_buffer("style_mean", torch.zeros(statistics))
@@ -108,7 +108,11 @@ class Generator(nn.Module):
         self.token_in = nn.Linear(dim, width)
         self.row = nn.Parameter(torch.randn(rows, 1, width) * 0.02)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # known, masked
-        self.condition_in = nn.Sequential(nn.Linear(config.condition_size, width), nn.SiLU(), nn.Linear(width, width))
+        self.condition_in = nn.Sequential(nn.Linear(config.whole_size, width), nn.SiLU(), nn.Linear(width, width))
+        if told := config.contour_size:
+            self.contour_in = nn.Sequential(nn.Linear(told, width), nn.SiLU(), nn.Linear(width, rows * width))
+            nn.init.zeros_(self.contour_in[2].weight)
+            nn.init.zeros_(self.contour_in[2].bias)
         self.no_condition = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
@@ -124,8 +128,8 @@ class Generator(nn.Module):
         Args:
             tokens: int64 [B, rows, columns, levels]; whatever they are where mask is True is not looked at.
             mask: bool [B, rows, columns], True where the token is to be generated.
-            condition: float32 [B, condition_size], an embedding of unit length and what `style.joined` adds to it.
-            dropped: bool [B], True for an unconditional pass.
+            condition: float32 [B, condition_size], an embedding of unit length and what `manner.joined` adds to it.
+            dropped: bool [B], True for a pass without the condition but for its contour.
             cells: int64 [B, M], which of the rows * columns cells are wanted, in any order; None: all.
 
         Returns:
@@ -137,22 +141,28 @@ class Generator(nn.Module):
         """What `states` gives, as one tensor [B, layers + 1, rows * columns, width]; arguments as of `hidden`."""
         return torch.stack(self.states(tokens, mask, condition, dropped), 1)
 
-    def states(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor, cells=None) -> list[Tensor]:
+    def states(self, tokens: Tensor, mask: Tensor, condition: Tensor, dropped: Tensor, wanted=None) -> list[Tensor]:
         """Hidden states [B, rows * columns, width] before the first block and after each; arguments as of `hidden`.
 
-        With `cells`, the last are of those alone: the last block then looks from them at all.
+        With cells `wanted`, the last are of those alone: the last block then looks from them at all.
         """
-        columns = tokens.shape[2]
+        rows, columns = tokens.shape[1:3]
+        whole = condition.shape[1] - self.config.whole_size
+        contour, condition = condition[:, :whole], condition[:, whole:]
         condition = self.condition_in((condition - self.condition_mean) / self.condition_scale)
         condition = torch.where(dropped[:, None], self.no_condition, condition)
         known = self.token_in(self.lookup(tokens)) + self.kind[0]
         masked = (condition + self.kind[1])[:, None, None]
-        states = [(torch.where(mask[..., None], masked, known) + self.row).flatten(1, 2)]
-        cos, sin = (t[:columns].repeat(tokens.shape[1], 1) for t in self.rope)
+        cells = torch.where(mask[..., None], masked, known) + self.row
+        if self.config.contour_steps:
+            contour = contour.unflatten(1, (self.config.max_columns, -1))[:, :columns]
+            cells = cells + self.contour_in(contour).unflatten(2, (rows, -1)).transpose(1, 2)
+        states = [cells.flatten(1, 2)]
+        cos, sin = (t[:columns].repeat(rows, 1) for t in self.rope)
         condition = F.silu(condition)
         for block in self.blocks[:-1]:
             states.append(block(states[-1], condition, cos, sin))
-        states.append(self.blocks[-1](states[-1], condition, cos, sin, cells))
+        states.append(self.blocks[-1](states[-1], condition, cos, sin, wanted))
         return states
 
     def lookup(self, codes: Tensor) -> Tensor:

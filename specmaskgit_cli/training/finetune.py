@@ -27,8 +27,9 @@ from ..config import to_dict
 from ..decoding import DecodeSettings, decode
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
+from ..manner import Bank, joined
 from ..runtime.torch import TorchRuntime
-from ..style import StyleBank, joined
+from .bank import make_bank, write_bank
 from .card import credits
 from .data import ClipCache, open_cache
 from .generator import (
@@ -44,7 +45,6 @@ from .guided import told
 from .loop import TrainOptions, load_run, train
 from .pack import check_free, labels_of, new_checkpoint, write_known_sounds
 from .pack import known_sounds as sounds_of
-from .styles import style_bank, write_styles
 
 REHEARSED = 64  # grids that the old model makes
 REHEARSAL_SHARE = 0.1  # of the time that may go into making them
@@ -88,6 +88,8 @@ class FinetuneStage(GeneratorStage):
 
     name = "finetune"
     validation_batches = 2  # of the few clips held out
+    # Of the rehearsed grids, where the model can be told guidance. On new sounds nobody could teach it that: learning
+    # from its own two passes, it diverges.
     guided_share = 0.3
 
     def __init__(
@@ -101,7 +103,6 @@ class FinetuneStage(GeneratorStage):
             runtime.config, options, train, val, runtime.model("tokenizer_encoder"), runtime.embed_text,
             model=copy.deepcopy(self.old).requires_grad_(True),
         )  # fmt: skip
-        self.teacher = self.model if self.old.config.guidance else None  # of new sounds nobody else knows
         self.replay = _replay(runtime, known, seconds, options) if tuning.rehearsal else None
 
     def draw(self, part, share: float = 1.0):
@@ -122,7 +123,7 @@ class FinetuneStage(GeneratorStage):
         grids, conditions = self.replay
         chosen = torch.from_numpy(rng.integers(len(grids), size=size)).to(self.device)
         start = int(rng.integers(max(1, grids.shape[2] - columns + 1)))
-        tokens, condition = grids[chosen][:, :, start : start + columns], conditions[chosen]
+        tokens, condition = grids[chosen][:, :, start : start + columns], self._from(conditions[chosen], start)
         grid = tokens.shape[1:3]
         mask = mask_order([rng] * size, grid) < mask_counts(rng, size, grid)[:, None, None]
         mask = torch.from_numpy(mask).to(self.device)
@@ -149,6 +150,12 @@ class FinetuneStage(GeneratorStage):
             total = total + DEEPER_WEIGHT * divergence(some, k)
         return total
 
+    def _from(self, condition: Tensor, column: int) -> Tensor:
+        """Conditions [B, D] whose contours begin at a later column."""
+        size = self.config.generator
+        told = condition[:, : size.max_columns * size.contour_size].unflatten(1, (size.max_columns, -1))
+        return torch.cat([told.roll(-column, 1).flatten(1), condition[:, told[0].numel() :]], 1)
+
     def validate(self):
         """That of the generator on the new clips held out, and the divergence from the old model."""
         if self.replay is None:
@@ -162,9 +169,10 @@ def _replay(runtime: TorchRuntime, known: np.ndarray, seconds: float, options: T
     config, rng = runtime.config, np.random.default_rng(options.seed)
     conditions = Conditions(runtime.checkpoint, runtime)
     wanted = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
-    dims = config.generator.style_dims
-    chosen = np.concatenate([joined(one, conditions.drawn_style(one, rng), dims) for one in wanted[:, None]])
     grid = config.rows, min(TYPICAL, config.generator.max_columns)
+    manners = (conditions.drawn(one, rng, grid[1]) for one in wanted[:, None])
+    chosen = [joined(*one, config.generator) for one in zip(wanted[:, None], manners, strict=True)]
+    chosen = np.concatenate(chosen)
     made, deadline = [], time.monotonic() + seconds
     for at in range(0, len(chosen), 8):
         condition = chosen[at : at + 8]
@@ -218,10 +226,10 @@ def finetune(
         merged = [*old_names, *(names[i] for i in added)]
         write_known_sounds(building, merged, np.concatenate([old_embeddings, embeddings[added]]))
         if stage.styles:
-            bank = style_bank(new, runtime.config, stage.styles, labels_of(new.clips), embeddings)
+            bank = make_bank(new, runtime.config, stage.styles, labels_of(new.clips), embeddings)
             places = np.array([merged.index(name) for name in names])
-            old = StyleBank.read(checkpoint, len(old_names))
-            write_styles(building, old, StyleBank(bank.styles, places[bank.sounds]))
+            old = Bank.read(checkpoint, len(old_names))
+            write_bank(building, old, replace(bank, sounds=places[bank.sounds]))
         _describe(checkpoint, building, output.name, len(new.clips), section, new.clips)
     shutil.rmtree(run)
     return {"before": before, "after": after}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import CheckpointConfig
+from ..contour import flagged, follow, smoothed
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
 from ..style import Projection, describe
@@ -29,6 +30,10 @@ AUDIO_SHARES = {"text": 0.0, "audio": 1.0, "both": 0.2}  # of the examples condi
 STATISTICS = 512  # sounds from which those of a condition on audio alone are taken
 STYLE_SOUNDS = 2000  # sounds whose principal components are the styles
 STYLE_DROPOUT = 0.15
+CONTOUR_DROPOUT = 0.2
+CONTOUR_GAP = 0.15  # share of the others of whose contour a span is not told, as of a sound with a gap to fill
+BRIGHTNESS_DROPOUT = 0.2  # of the others again
+CONTOUR_WIDTHS = (1, 1, 1, 3, 7)  # moments over which it is averaged: sketches are coarse
 
 
 class GeneratorStage(Stage):
@@ -76,7 +81,7 @@ class GeneratorStage(Stage):
     def _new_model(self) -> Generator:
         model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
         model.codebooks.copy_(self.tokenizer.quantizer.codebooks)
-        mean, scale = standardisation(self.captions.embeddings if self.captions else self._some_conditions())
+        mean, scale = standardisation(self.captions.embeddings if self.captions else self._some_embeddings())
         model.condition_mean[: len(mean)] = mean
         model.condition_scale[: len(scale)] = scale
         if dims := self.config.generator.style_dims:
@@ -87,10 +92,12 @@ class GeneratorStage(Stage):
                 getattr(model, f"style_{name}").copy_(torch.from_numpy(value))
         return model
 
-    def _some_conditions(self) -> Tensor:
+    @torch.no_grad()
+    def _some_embeddings(self) -> Tensor:
         rngs = [np.random.default_rng([self.options.seed, i]) for i in range(STATISTICS)]
         batches = (rngs[i : i + 32] for i in range(0, STATISTICS, 32))
-        return torch.cat([self._encode(*self._sounds("train", batch, TYPICAL))[1] for batch in batches])
+        mels = (self._sounds("train", batch, TYPICAL)[0].to(self.device) for batch in batches)
+        return torch.cat([self.embed_audio(mel) for mel in mels])
 
     def draw(self, part, share: float = 1.0):
         """(sounds as `_sounds` gives them, masked positions, those whose deeper levels are trained, dropped conditions,
@@ -167,9 +174,9 @@ class GeneratorStage(Stage):
             total = total + F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing, reduction="sum")
         return total
 
-    def _sounds(self, split: str, rngs: list, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        """(mels, embeddings of captions, which are conditioned on the sound instead, what tells of their styles), one
-        for each generator."""
+    def _sounds(self, split: str, rngs: list, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+        """(mels, embeddings of captions, which are conditioned on the sound instead, what tells of their styles and of
+        their contours), one for each generator."""
         frames = columns * self.config.tokenizer.patch
         drawn = [self.makers[split].draw(rng, frames) for rng in rngs]
         mel, text = torch.from_numpy(np.stack([m.T for m, _ in drawn])), None
@@ -181,10 +188,27 @@ class GeneratorStage(Stage):
             told = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
             style = torch.from_numpy(styles(mel.numpy()))
             style = torch.cat([style, torch.ones(len(rngs), 1)], 1) * told
-        return mel, text, torch.tensor(heard), style
+        return mel, text, torch.tensor(heard), style, self._contours(mel.numpy(), rngs)
+
+    def _contours(self, mel: np.ndarray, rngs: list) -> Tensor:
+        """What each example is told of its contour, [B, max_columns * contour_size]."""
+        config, patch = self.config.generator, self.config.tokenizer.patch
+        if not config.contour_steps:
+            return torch.zeros(len(rngs), 0)
+        told = np.zeros((len(rngs), config.max_columns, config.contour_size), np.float32)
+        for row, contour, rng in zip(told, follow(mel, patch, config.contour_steps), rngs, strict=True):
+            contour = smoothed(contour, int(rng.choice(CONTOUR_WIDTHS)))
+            loudness = np.full(len(contour), rng.random() >= CONTOUR_DROPOUT)
+            if rng.random() < CONTOUR_GAP:
+                first, last = np.sort(rng.integers(0, len(contour) + 1, 2))
+                loudness[first:last] = False
+            row[: len(contour)] = flagged(contour, loudness, loudness & (rng.random() >= BRIGHTNESS_DROPOUT))
+        return torch.from_numpy(told.reshape(len(rngs), -1))
 
     @torch.no_grad()
-    def _encode(self, mel: Tensor, text: Tensor | None, heard: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(
+        self, mel: Tensor, text: Tensor | None, heard: Tensor, style: Tensor, contour: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """(tokens, conditions) of what `_sounds` gives."""
         mel, heard = mel.to(self.device), heard.to(self.device)
         if text is None:
@@ -193,7 +217,7 @@ class GeneratorStage(Stage):
             condition = text.to(self.device)
             if self.audio_share:
                 condition = torch.where(heard[:, None], self.embed_audio(mel), condition)
-        return self.tokenizer.encode(mel), torch.cat([condition, style.to(self.device)], 1)
+        return self.tokenizer.encode(mel), torch.cat([contour.to(self.device), condition, style.to(self.device)], 1)
 
     def validate(self):
         """First-level cross-entropy: averaged over masks, and fully masked with and without the condition. Of a model

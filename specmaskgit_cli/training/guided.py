@@ -71,10 +71,8 @@ class Lesson:
         return F.kl_div(F.log_softmax(found, -1), F.log_softmax(goal, -1), reduction="sum", log_target=True)
 
 
-def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Generator, Generator]:
-    """A configuration with the generator of a finished run, the generator to train, and the finished one.
-
-    One that could not be told guidance can be from now on, and does not yet heed it well.
+def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Generator]:
+    """A configuration with the generator of a finished run, and that generator, to train further.
 
     Raises:
         SmgError: `run` is no finished run of a generator, or one on other conditions.
@@ -83,8 +81,16 @@ def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Ge
     if generator.condition_dim != config.generator.condition_dim:
         sizes = f"{generator.condition_dim} numbers, not {config.generator.condition_dim}"
         raise SmgError(f"{run}: was trained on embeddings of {sizes}; name the text encoder it was trained with")
-    source = load_run(run, Generator(generator, config.tokenizer, config.rows)).requires_grad_(False)
-    state = source.state_dict()
+    config = replace(config, generator=generator)
+    return config, load_run(run, Generator(generator, config.tokenizer, config.rows)).train()
+
+
+def taught(config: CheckpointConfig, teacher: Generator) -> tuple[CheckpointConfig, Generator]:
+    """A configuration and a generator that goes on as its teacher and is to learn to be guided in one pass.
+
+    One that could not be told guidance can be from now on, and does not yet heed it well.
+    """
+    generator, state = teacher.config, teacher.state_dict()
     if not generator.guidance:
         generator = replace(generator, guidance=MOST)
         weight = state["condition_in.0.weight"]
@@ -97,4 +103,4 @@ def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Ge
             state[name] = torch.cat([state[name], added], -1)
     made = Generator(generator, config.tokenizer, config.rows)
     made.load_state_dict(state)
-    return replace(config, generator=generator), made, source
+    return replace(config, generator=generator), made

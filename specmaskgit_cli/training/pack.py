@@ -30,12 +30,12 @@ from ..models.embedder import AudioTower
 from ..models.generator import Generator
 from ..models.vocoder import build_vocoder
 from ..runtime.text import TextEncoder
+from .bank import make_bank, write_bank
 from .borrowed import copy_part, is_converted, part_of
 from .captions import paraphrases
 from .data import ClipCache
 from .generator import projection
 from .loop import load_run, run_config
-from .styles import style_bank, write_styles
 from .tokenizer import new_tokenizer
 
 
@@ -162,8 +162,8 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
         names, embeddings = known_sounds(clips.clips, TextEncoder(*files, config.embedder.max_text_tokens))
         write_known_sounds(folder, names, embeddings)
         if styles := projection(generator):
-            bank = style_bank(clips, config, styles, labels_of(clips.clips), embeddings, embed_audio)
-            write_styles(folder, bank)
+            bank = make_bank(clips, config, styles, labels_of(clips.clips), embeddings, embed_audio)
+            write_bank(folder, bank)
             report(f"{len(bank.sounds)} styles packed")
     write_config(config, folder)
 

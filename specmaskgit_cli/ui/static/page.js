@@ -81,10 +81,11 @@ function setTask(next) {
   $("box").hidden = task !== "inpaint";
   $("loop-field").hidden = task !== "generate";
   $("before-field").hidden = task !== "continue";
-  form.elements.prompt.placeholder = task === "generate" ? "a dog barking" : "what fits the sound";
+  $("loudness-field").hidden = task !== "sketch";
+  form.elements.prompt.placeholder = ["generate", "sketch"].includes(task) ? "a dog barking" : "what fits the sound";
   const name = task[0].toUpperCase() + task.slice(1);
   $("go").textContent = name;
-  $("hint").textContent = task === "generate" ? "" : current ? `Edits “${title(current)}”.` : "Generate or upload a sound first.";
+  $("hint").textContent = task === "generate" ? "" : current ? `${task === "sketch" ? "Follows" : "Edits"} “${title(current)}”.` : "Generate or upload a sound first.";
 }
 
 const text = (name) => form.elements[name].value.trim() || null;
@@ -94,7 +95,7 @@ function readForm() {
   const known = about.defaults[task];
   const options = { prompt: text("prompt"), negative: text("negative"), seed: numeric("seed") };
   for (const name in NUMBERS) if (name in known) options[name] = numeric(name);
-  for (const name of ["loop", "before"]) if (name in known) options[name] = form.elements[name].checked;
+  for (const name of ["loop", "before", "loudness_only"]) if (name in known) options[name] = form.elements[name].checked;
   if (task === "inpaint") {
     if (numeric("start") === null || numeric("end") === null) throw new Error("draw a box on the spectrogram first");
     options.boxes = [Object.fromEntries(["start", "end", "low", "high"].map((name) => [name, numeric(name)]))];
@@ -109,7 +110,7 @@ function loadSettings(sound) {
   const options = sound.options;
   for (const name in NUMBERS) if (name in options) setNumber(name, options[name]);
   for (const name of ["prompt", "negative", "seed"]) form.elements[name].value = options[name] ?? "";
-  for (const name of ["loop", "before"]) form.elements[name].checked = options[name] ?? false;
+  for (const name of ["loop", "before", "loudness_only"]) form.elements[name].checked = options[name] ?? false;
   for (const name of ["start", "end", "low", "high"]) form.elements[name].value = options.boxes?.[0][name] ?? "";
   showBox();
 }

@@ -1,0 +1,57 @@
+"""The bank of known sounds of a checkpoint, from which the manners of generated sounds are drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from ..config import CheckpointConfig
+from ..contour import follow, to_bytes
+from ..manner import FILE, Bank
+from ..style import Projection
+from .canvas import CanvasMaker
+from .data import ClipCache
+from .generator import TYPICAL
+
+PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
+CONSIDERED = 48
+
+
+def make_bank(
+    clips: ClipCache, config: CheckpointConfig, projection: Projection, labels: list[str], embeddings: np.ndarray,
+    embed_audio=None,
+) -> Bank:  # fmt: skip
+    """Manners of the clips of each label, as the generator meets them in training.
+
+    Args:
+        labels: of the clips, and embeddings [labels, D] of what they are called.
+        embed_audio: natural-log mel [B, n_mels, frames] -> float32 [B, D]; the clips are chosen by it, or at random.
+    """
+    maker, patch, steps = CanvasMaker(clips, config.mel), config.tokenizer.patch, config.generator.contour_steps
+    styles, sounds, contours = [], [], []
+    for index, label in enumerate(labels):
+        rng = np.random.default_rng(index)
+        own = [clip for clip in clips.clips if clip.label == label]
+        chosen = [own[i] for i in rng.permutation(len(own))[:CONSIDERED]]
+        mels = np.stack([maker.canvas(clip, rng, TYPICAL * patch).T for clip in chosen])
+        if embed_audio is not None and len(mels) > PER_SOUND:
+            mels = mels[np.argsort(-(embed_audio(mels) @ embeddings[index]))]
+        mels = mels[:PER_SOUND]
+        styles.append(projection(mels))
+        sounds.append(np.full(len(mels), index))
+        contours.append(to_bytes(follow(mels, patch, steps)) if steps else np.zeros((len(mels), TYPICAL, 0), np.uint8))
+    return Bank(np.concatenate(styles), np.concatenate(sounds), np.concatenate(contours))
+
+
+def write_bank(folder: Path, *banks: Bank) -> None:
+    """All banks as one into a checkpoint's directory."""
+    tensors = {
+        "styles": np.concatenate([bank.styles for bank in banks]).astype(np.float16),
+        "sounds": np.concatenate([bank.sounds for bank in banks]).astype(np.int32),
+    }
+    contours = np.concatenate([bank.contours for bank in banks if len(bank.styles)])
+    path = folder / FILE
+    save_file(tensors | ({"contours": contours} if contours.shape[2] else {}), path)
+    path.chmod(0o644)
