@@ -89,7 +89,7 @@ def evaluate_model_command(
     embedder: Embedder = "own",
     judge: Judge = None,
     steps: common.Steps = 16,
-    guidance: common.Guidance = 3.0,
+    guidance: common.Guidance = 2.0,
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Also draw the spectrograms side by side.")] = None,
     output: Report = None,
     model: common.Model = None,

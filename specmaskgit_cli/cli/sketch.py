@@ -23,7 +23,7 @@ def sketch(
     seed: common.Seed = None,
     num: common.Num = 1,
     steps: common.Steps = 16,
-    guidance: common.Guidance = 3.0,
+    guidance: common.Guidance = 2.0,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",

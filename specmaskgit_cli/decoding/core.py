@@ -26,7 +26,7 @@ class DecodeSettings:
     """
 
     steps: int = 16
-    guidance: float = 3.0  # where the ramp ends; 0 turns the unconditional pass off
+    guidance: float = 2.0  # where the ramp ends; 0 turns the unconditional pass off
     temperature: float = 1.0
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step

@@ -42,7 +42,7 @@ def sweeps(cells: int, sounds: bool = True, others: tuple[str, ...] = ()) -> dic
         "strategy": [(name, Way(settings)) for name, settings in strategies],
         "condition": [(f"by {condition}", Way(condition=condition)) for condition in CONDITIONS],
         "order": [(f"{order} order", _with(order=order)) for order in ("confidence", "halton", "random")],
-        "guidance": [(f"guidance {g:g}", _with(guidance=g)) for g in (0.0, 1.0, 2.0, 4.0, 6.0)],
+        "guidance": [(f"guidance {g:g}", _with(guidance=g)) for g in (0.0, 1.0, 3.0, 4.0, 6.0)],
         "temperature": [(f"temperature {t:g}", _with(temperature=t)) for t in (0.7, 0.85, 1.0, 1.15, 1.3)],
     }
     if not sounds:

@@ -48,7 +48,7 @@ from .pack import known_sounds as sounds_of
 
 REHEARSED = 64  # grids that the old model makes
 REHEARSAL_SHARE = 0.1  # of the time that may go into making them
-REHEARSAL = DecodeSettings(steps=8, guidance=3.0)
+REHEARSAL = DecodeSettings(steps=8)
 REHEARSE = 1  # stream of random choices
 ALIKE = 0.7  # cosine to a new sound above which a known one is not held on to
 CREDITS = "CREDITS.md"
