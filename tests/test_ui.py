@@ -273,7 +273,8 @@ def test_each_task_in_a_browser(pipe, tmp_path):
     if (chromium := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
         pytest.skip("no Chromium")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-                 "--disable-sync", "--no-first-run"]  # fmt: skip
+                 "--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream",
+                 "--use-fake-ui-for-media-stream"]  # fmt: skip
     soundfile.write(tmp_path / "low.wav", np.random.default_rng(0).standard_normal(8000) * 0.1, 8000)
     with serving(pipe) as client, api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=arguments)
@@ -324,6 +325,13 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         run("extend")
         run("continue")
         run("vary")
+        page.get_by_role("button", name="Record").click()
+        page.get_by_role("button", name="End recording").wait_for()
+        page.wait_for_timeout(1000)  # the microphone of the test beeps once a second
+        page.get_by_role("button", name="End recording").click()
+        page.get_by_role("heading", name="uploaded sound").wait_for()
+        recorded = client("GET", f"/api/sounds/{items.first.get_attribute('data-id')}")[2]
+        assert recorded["task"] == "upload" and 0.5 < recorded["seconds"] < 5 and recorded["channels"] == 1
         page.locator("input[value=sketch]").check(force=True)
         assert page.get_by_label("follow loudness only").is_visible()
         page.get_by_label("Prompt").fill("rain")
@@ -332,7 +340,7 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         assert page.evaluate("audio.loop")
 
         page.reload()
-        api.expect(items).to_have_count(8)
+        api.expect(items).to_have_count(9)
         items.last.get_by_role("button", name="Load settings").click()
         assert page.get_by_label("Prompt").input_value() == "dog bark"
         run("generate")

@@ -1,4 +1,6 @@
 // The page of `smg ui`: a form, the current sound with its spectrogram, and the sounds of this visit.
+import { startRecording } from "./record.js";
+
 const $ = (id) => document.getElementById(id);
 const form = $("form"), audio = $("audio"), picture = $("picture");
 
@@ -316,6 +318,15 @@ $("reuse").addEventListener("click", () => loadSettings(current));
 $("file").addEventListener("change", guarded(async ({ target }) => {
   await upload(target.files[0]);
   target.value = "";
+}));
+let endRecording = null;
+$("record").addEventListener("click", guarded(async () => {
+  const end = endRecording, button = $("record");
+  button.disabled = true; // while the browser asks
+  try { endRecording = end ? null : await startRecording(); } finally { button.disabled = false; }
+  button.textContent = end ? "Record" : "End recording";
+  button.setAttribute("aria-pressed", String(!end));
+  if (end) await upload(await end());
 }));
 for (const name of ["dragover", "dragleave", "drop"]) {
   $("right").addEventListener(name, (event) => {
