@@ -217,7 +217,7 @@ class Pipeline:
         settings: DecodeSettings,
         rng: np.random.Generator,
         count: Counter,
-        manner: Manner | None = None,
+        manner: Manner,
     ) -> np.ndarray:
         """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
 
@@ -225,10 +225,9 @@ class Pipeline:
             tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
             condition: float32 [1, D], and negative the same or None.
             count: told of each step, over the windows of `windows(columns)`.
-            manner: None draws that of a known sound that the condition is near.
+            manner: what is told beside the condition; its contour is of all columns.
         """
         tokens, mask, generator = tokens.copy(), mask.copy(), self.config.generator
-        manner = manner or self.conditions.drawn(condition, rng, tokens.shape[1])
         for low, high in self.windows(tokens.shape[1]):
             wanted = joined(condition, manner, generator, low)
             against = None if negative is None else joined(negative, manner, generator, low)

@@ -170,14 +170,9 @@ class _Measurement:
         sounds = np.stack([own.embed(wave, self.rate) for wave in self.likes])
         total = texts + sounds if kind == BOTH else sounds
         total = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
-        found = []
-        for index, (condition, wave) in enumerate(zip(total[:, None], self.likes, strict=True)):
-            style = pipe.conditions.style_of(log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel))
-            if kind == BOTH:
-                rng = np.random.default_rng([self.options.seed, index])
-                style = pipe.conditions.drawn_style(condition, rng, like=style)
-            found.append(Wish(condition, style))
-        return found
+        mels = (log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel) for wave in self.likes)
+        styles, weight = map(pipe.conditions.style_of, mels), 0.5 if kind == BOTH else 1.0
+        return [Wish(condition, style, weight) for condition, style in zip(total[:, None], styles, strict=True)]
 
     def _measure(self, group: Group) -> None:
         measure_group(group, self.reference, self.embedder, self.own, self.recogniser, self.rate)

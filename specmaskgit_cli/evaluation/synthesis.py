@@ -12,21 +12,22 @@ from ..audio.levels import normalize_peak
 from ..audio.mel import log_mel
 from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
-from ..manner import Manner
 from ..pipeline import MIN_COLUMNS, Pipeline
 from ..render import mel_to_waveform, tokens_to_mel
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a sound is made for: a condition [1, D], and a manner or None for one that is drawn."""
+    """What a sound is made for: a condition [1, D], and the style [1, style_dims] of a sound to resemble, which has the
+    share `weight` in the style drawn."""
 
     condition: np.ndarray
-    manner: Manner | None = None
+    style: np.ndarray | None = None
+    weight: float = 1.0
 
 
 def wishes(conditions: np.ndarray) -> list[Wish]:
-    """Conditions [n, D] without manners of their own."""
+    """Conditions [n, D] without sounds to resemble."""
     return [Wish(condition[None]) for condition in conditions]
 
 
@@ -67,7 +68,8 @@ def generate(
     samples = math.ceil(seconds * config.mel.sample_rate)
     grid = (config.rows, max(MIN_COLUMNS, math.ceil(samples / config.column_samples)))
     tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-    tokens = pipe.fill(tokens, mask, wish.condition, None, settings, rng, pipe.count(None, grid[1]), wish.manner)
+    manner = pipe.conditions.drawn(wish.condition, rng, grid[1], like=wish.style, like_weight=wish.weight)
+    tokens = pipe.fill(tokens, mask, wish.condition, None, settings, rng, pipe.count(None, grid[1]), manner)
     mel = tokens_to_mel(pipe.runtime, tokens, rng)[:, : math.ceil(samples / config.mel.hop_length)]
     wave = mel_to_waveform(pipe.runtime, mel, rng)[: round(seconds * config.mel.sample_rate)]
     wave = normalize_peak(wave, INPUT_PEAK_DB)
