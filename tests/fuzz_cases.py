@@ -23,6 +23,7 @@ ROWS = (
     {"prompt": "bell", "like": "like.wav", "candidates": 2, "top_p": 0.9, "order": "halton", "normalize": "no"},
     {"task": "inpaint", "input": "like.wav", "boxes": "0.05:0.15;0.1:0.2:300:900", "bits": 24, "lufs": -20},
     {"task": "vary", "input": "like.wav", "amount": 0.5, "n": 2, "rate": 8000, "trim": True, "output": "v.flac"},
+    {"task": "sketch", "input": "like.wav", "prompt": "bell", "loudness_only": "yes", "output": "s.wav"},
     {"task": "continue", "input": "like.wav", "before": "yes", "seconds": 1, "negative": "dog, bark"},
 )
 QUICK = ["--seconds", "0.3", "--steps", "2", "--threads", "1", "--seed", "1"]
@@ -144,7 +145,8 @@ def sound_case(material: Material, folder: Path, rng: np.random.Generator) -> li
             ["continue", str(path), "--seconds", "0.3", *edit],
             ["vary", str(path), *edit],
             ["loop", str(path), "--join", "0.1", *edit],
-        ][rng.integers(6)])  # fmt: skip
+            ["sketch", str(path), "--prompt", "rain", *edit],
+        ][rng.integers(7)])  # fmt: skip
     return commands
 
 

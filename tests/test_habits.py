@@ -96,9 +96,14 @@ def test_one_input_into_a_directory(folder, output):
 
 
 def test_inputs_without_a_name_for_the_output(folder):
-    for command, more in {"inpaint": ["--start", "0.2", "--end", "0.4"], "continue": ["-s", "0.3"], "vary": []}.items():
+    for command, more in {
+        "inpaint": ["--start", "0.2", "--end", "0.4"],
+        "continue": ["-s", "0.3"],
+        "vary": [],
+        "sketch": ["--prompt", "x"],
+    }.items():
         assert _run([command, "a.wav", "b.flac", *more, *FEW, "-q"]) == 0
-    made = {f"{stem}.{word}.wav" for stem in "ab" for word in ("continued", "inpainted", "varied")}
+    made = {f"{stem}.{word}.wav" for stem in "ab" for word in ("continued", "inpainted", "varied", "sketched")}
     assert set(names()) == made | {"a.wav", "b.flac"}
 
 

@@ -57,6 +57,7 @@ def test_every_command_reports_and_can_be_quiet():
         ["extend", "a.wav", "b.wav", "-o", "made", *FEW],
         ["continue", "a.wav", "-s", "0.3", "--image", "x.png", *FEW],
         ["vary", "a.wav", *FEW],
+        ["sketch", "a.wav", "--prompt", "rain", *FEW],
         ["loop", "a.wav", "--join", "0.2", *FEW],
         ["info", "a.wav", "b.wav"],
         ["show", "a.wav", "b.wav"],

@@ -106,12 +106,13 @@ WORDS = st.one_of(
 )  # fmt: skip
 FLAGS = ["--seed", "--num", "--steps", "--guidance", "--temperature", "--top-p", "--order", "--negative", "--lufs",
          "--bits", "--rate", "--channels", "--threads", "--image", "--json", "--quiet", "--no-metadata", "--seconds",
-         "--box", "--start", "--end", "--like", "--prompt", "--amount", "--join", "--cutoff", "-o", "--no"]  # fmt: skip
+         "--box", "--start", "--end", "--like", "--prompt", "--amount", "--join", "--cutoff", "--loudness-only", "-o",
+         "--no"]  # fmt: skip
 
 
 @examples(80)
 @given(
-    st.sampled_from(["generate", "inpaint", "extend", "continue", "vary", "loop", "info", "replay"]),
+    st.sampled_from(["generate", "inpaint", "extend", "continue", "vary", "sketch", "loop", "info", "replay"]),
     st.lists(st.tuples(st.sampled_from(FLAGS), WORDS).map(list) | WORDS.map(lambda word: [word]), max_size=4),
     st.booleans(),
     st.binary(max_size=8),

@@ -22,6 +22,7 @@ from specmaskgit_cli.options import (
     InpaintOptions,
     LoopOptions,
     OutputOptions,
+    SketchOptions,
     VaryOptions,
 )
 from specmaskgit_cli.record import Origin, Record
@@ -72,6 +73,7 @@ def spans(pixels):
     [
         (GenerateOptions(prompt="rain", seed=1), ()),
         (VaryOptions("a.wav", seed=1), ()),
+        (SketchOptions("a.wav", prompt="rain", seed=1), ()),
         (ExtendOptions("a.wav", seed=1), ()),
         (ExtendOptions("a.wav", 3000.0, seed=1), (Box(0, 8, 3000),)),
         (InpaintOptions("a.wav", (Box(1, 2), Box(3, 4, 5, 6)), seed=1), (Box(1, 2), Box(3, 4, 5, 6))),
