@@ -280,6 +280,7 @@ def check_config(config: CheckpointConfig, where: str) -> None:
         (mel.scale_min >= mel.scale_max, "scale_min has to be below scale_max"),
         (tokenizer.patch < 1 or mel.n_mels % tokenizer.patch, "patch has to divide n_mels"),
         (generator.heads < 1 or generator.width % generator.heads, "heads has to divide the generator's width"),
+        (tokenizer.patch % max(1, generator.contour_steps), "contour_steps has to divide patch"),
         (generator.condition_dim != config.embedder.dim, "condition_dim has to be the embedder's dim"),
         (config.embedder.kind not in EMBEDDERS, f"the embedder's kind has to be one of {', '.join(EMBEDDERS)}"),
         (config.vocoder.kind not in VOCODERS, f"the vocoder's kind has to be one of {', '.join(VOCODERS)}"),

@@ -1,11 +1,14 @@
 """Contours: what they say of a sound, and that sketches are followed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from specmaskgit_cli.audio.mel import log_mel
-from specmaskgit_cli.config import MelConfig
+from specmaskgit_cli.config import PRESETS, MelConfig, check_config
 from specmaskgit_cli.contour import BRIGHTNESS, LIMIT, RANGE, flagged, follow, from_bytes, smoothed, to_bytes
+from specmaskgit_cli.errors import SmgError
 
 PATCH, STEPS = 16, 4
 
@@ -63,3 +66,10 @@ def test_contours_are_stored_in_bytes():
     stored = to_bytes(contour)
     assert stored.dtype == np.uint8
     np.testing.assert_allclose(from_bytes(stored), contour, atol=2 * LIMIT / 255)
+
+
+def test_moments_that_do_not_fit_a_column_are_refused():
+    generator = replace(PRESETS["small"].generator, contour_steps=5)
+    with pytest.raises(SmgError, match="config.json: contour_steps has to divide patch"):
+        check_config(replace(PRESETS["small"], generator=generator), "config.json")
+    check_config(PRESETS["small"], "config.json")
