@@ -194,19 +194,24 @@ class Pipeline:
         settings = DecodeSettings(
             options.steps, options.guidance, options.temperature, options.top_p, order=options.order
         )
-        config = self.config
-        grid = (config.rows, self._columns(options))
-        tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
+        config, columns = self.config, self._columns(options)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         weight = options.like_weight if options.prompt is not None else 1.0
         for draw in range(DRAWS):
-            manner = self.conditions.drawn(condition, rng, grid[1], options.variety, style, weight)
-            told = count if draw == 0 else self.count(None, grid[1])
-            drawn = self.fill(tokens, mask, condition, negative, settings, rng, told, manner)
-            mel = tokens_to_mel(self.runtime, drawn, rng)[:, :frames]
+            manner = self.conditions.drawn(condition, rng, columns, options.variety, style, weight)
+            told = count if draw == 0 else self.count(None, columns)
+            mel = self.new_mel(columns, condition, negative, settings, rng, told, manner)[:, :frames]
             if mel.max() > FAINT:
                 break
         return mel, rng
+
+    def new_mel(self, columns: int, condition, negative, settings, rng, count, manner) -> np.ndarray:
+        """A mel [n_mels, frames] of so many columns, all of them generated; arguments as of `fill`."""
+        grid = self.config.rows, columns
+        tokens, mask = np.zeros((*grid, self.config.tokenizer.levels), np.int64), np.ones(grid, bool)
+        return tokens_to_mel(
+            self.runtime, self.fill(tokens, mask, condition, negative, settings, rng, count, manner), rng
+        )
 
     def fill(
         self,

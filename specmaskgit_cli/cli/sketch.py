@@ -1,4 +1,4 @@
-"""`smg vary`: a text in the contour of another sound."""
+"""`smg sketch`: a text in the contour of another sound."""
 
 from __future__ import annotations
 

@@ -10,12 +10,10 @@ from ..contour import flagged, follow
 from ..errors import UsageError
 from ..manner import Manner
 from ..options import SketchOptions
-from ..render import mel_to_waveform, tokens_to_mel
+from ..render import mel_to_waveform
 from .regenerate import Request
 from .result import Edited
 from .source import Source, excerpt
-
-MAX_SECONDS = 600
 
 
 def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
@@ -31,19 +29,14 @@ def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
         raise UsageError(f"model {config.name!r} has not learned to follow sketches; use one that has")
     if request.condition is None:
         raise UsageError("a sketch says when, not what; say with a prompt what to hear")
-    if source.seconds > MAX_SECONDS:
-        raise UsageError(f"{source.name} lasts {source.seconds:.0f} s; sketch takes {MAX_SECONDS} s or less, so cut it")
-    if not source.samples.any():
-        raise UsageError(f"{source.name} is silent; name a file with sound in it")
+    source.check_whole("sketch")
     heard = excerpt(source.samples, source.rate, config)
     mel = log_mel(heard.wave, config.mel)
     told = np.ones(mel.shape[1] // patch, bool)
     contour = flagged(follow(mel[None], patch, steps)[0], told, told & (not options.loudness_only))
-    grid = config.rows, len(told)
-    tokens = request.pipe.fill(
-        np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool), request.condition, request.negative,
-        request.settings, request.rng, request.pipe.count(request.progress, grid[1]), Manner(request.style, contour),
+    mel = request.pipe.new_mel(
+        len(told), request.condition, request.negative, request.settings, request.rng,
+        request.pipe.count(request.progress, len(told)), Manner(request.style, contour),
     )  # fmt: skip
-    mel = tokens_to_mel(request.pipe.runtime, tokens, request.rng)
     wave = mel_to_waveform(request.pipe.runtime, mel, request.rng)[: round(source.seconds * config.mel.sample_rate)]
     return Edited(fade(normalize_peak(wave), config.mel.sample_rate)[:, None], config.mel.sample_rate, mel)

@@ -13,6 +13,7 @@ from ..config import CheckpointConfig
 from ..errors import SmgError, UsageError
 
 MIN_SECONDS = 0.05
+MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
 MAX_CHANNEL_GAIN = 4.0
 FADE_SECONDS = 0.03
 MIRROR_SECONDS = 0.1  # by which a sound is mirrored at its ends before it is filtered
@@ -35,6 +36,16 @@ class Source:
     @property
     def seconds(self) -> float:
         return len(self.samples) / self.rate
+
+    def check_whole(self, task: str) -> None:
+        """Raise UsageError where a task that goes by all of the sound cannot: it is silent, or too long to be held as a
+        spectrogram."""
+        if self.seconds > MAX_WHOLE_SECONDS:
+            raise UsageError(
+                f"{self.name} lasts {self.seconds:.0f} s; {task} takes {MAX_WHOLE_SECONDS} s or less, so cut it"
+            )
+        if not self.samples.any():
+            raise UsageError(f"{self.name} is silent; name a file with sound in it")
 
     @classmethod
     def read(cls, path: str) -> Source:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from ..audio.levels import limit_peak
 from ..audio.mel import log_mel
-from ..errors import UsageError
 from ..options import VaryOptions
 from ..render import mel_to_waveform
 from .regenerate import Request, regenerate_mel
 from .result import Edited
 from .source import Source, excerpt
-
-MAX_SECONDS = 600
 
 
 def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
@@ -22,10 +19,7 @@ def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
     Raises:
         UsageError: the sound is silent, or too long to be held as a spectrogram.
     """
-    if source.seconds > MAX_SECONDS:
-        raise UsageError(f"{source.name} lasts {source.seconds:.0f} s; vary takes {MAX_SECONDS} s or less, so cut it")
-    if not source.samples.any():
-        raise UsageError(f"{source.name} is silent; name a file with sound in it")
+    source.check_whole("vary")
     config = request.pipe.config
     heard = excerpt(source.samples, source.rate, config)
     mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch

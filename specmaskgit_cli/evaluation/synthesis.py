@@ -66,11 +66,10 @@ def generate(
     started, before = time.perf_counter(), time.process_time()
     config, rng = pipe.config, np.random.default_rng([seed, 0])
     samples = math.ceil(seconds * config.mel.sample_rate)
-    grid = (config.rows, max(MIN_COLUMNS, math.ceil(samples / config.column_samples)))
-    tokens, mask = np.zeros((*grid, config.tokenizer.levels), np.int64), np.ones(grid, bool)
-    manner = pipe.conditions.drawn(wish.condition, rng, grid[1], like=wish.style, like_weight=wish.weight)
-    tokens = pipe.fill(tokens, mask, wish.condition, None, settings, rng, pipe.count(None, grid[1]), manner)
-    mel = tokens_to_mel(pipe.runtime, tokens, rng)[:, : math.ceil(samples / config.mel.hop_length)]
+    columns = max(MIN_COLUMNS, math.ceil(samples / config.column_samples))
+    manner = pipe.conditions.drawn(wish.condition, rng, columns, like=wish.style, like_weight=wish.weight)
+    mel = pipe.new_mel(columns, wish.condition, None, settings, rng, pipe.count(None, columns), manner)
+    mel = mel[:, : math.ceil(samples / config.mel.hop_length)]
     wave = mel_to_waveform(pipe.runtime, mel, rng)[: round(seconds * config.mel.sample_rate)]
     wave = normalize_peak(wave, INPUT_PEAK_DB)
     return wave, Taken(time.perf_counter() - started, time.process_time() - before)

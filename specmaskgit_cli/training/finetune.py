@@ -171,8 +171,7 @@ def _replay(runtime: TorchRuntime, known: np.ndarray, seconds: float, options: T
     wanted = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
     grid = config.rows, min(TYPICAL, config.generator.max_columns)
     manners = (conditions.drawn(one, rng, grid[1]) for one in wanted[:, None])
-    chosen = [joined(*one, config.generator) for one in zip(wanted[:, None], manners, strict=True)]
-    chosen = np.concatenate(chosen)
+    chosen = np.concatenate([joined(*one, config.generator) for one in zip(wanted[:, None], manners, strict=True)])
     made, deadline = [], time.monotonic() + seconds
     for at in range(0, len(chosen), 8):
         condition = chosen[at : at + 8]
