@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from ..config import MelConfig
 from .mel import frame, mel_filterbank, pad, window
 
 INVERSION_STEPS = 8
+BLOCK_FRAMES = 128  # worked on at once: a core's cache holds them
 _TINY = np.float32(1e-8)
 
 
@@ -59,7 +61,7 @@ def griffin_lim(
     Returns:
         float32 [frames * hop_length].
     """
-    bins = _inversion(cfg)[0].shape[1]
+    bins, hann = _inversion(cfg)[0].shape[1], window(cfg.n_fft)
     if start is None:
         target = magnitudes(mel, cfg)
         angle = rng.random(target.shape, dtype=np.float32) * np.float32(2 * np.pi)
@@ -73,23 +75,25 @@ def griffin_lim(
         given, kept = stft(known.waveform, cfg)[:, :bins], ~fresh_bins(known.fresh, cfg)
         np.copyto(spectrum, given, where=kept)
         np.copyto(target, np.abs(given), where=kept)
-    previous = None
-    for _ in range(iterations):
+    previous = np.empty_like(spectrum)
+    for iteration in range(iterations + 1):
         waveform = istft(spectrum, cfg)
         if known is not None:
             np.copyto(waveform, known.waveform, where=~known.free)
-        consistent = stft(waveform, cfg)[:, :bins]
-        spectrum = consistent.copy()
-        if previous is not None:
-            spectrum += np.float32(momentum) * (consistent - previous)
-        previous = consistent
-        size = np.sqrt(spectrum.real**2 + spectrum.imag**2)  # np.abs guards against overflow and takes thrice as long
-        spectrum *= target / np.maximum(size, _TINY)
-        if known is not None:
-            np.copyto(spectrum, given, where=kept)
-    waveform = istft(spectrum, cfg)
-    if known is not None:
-        np.copyto(waveform, known.waveform, where=~known.free)
+        if iteration == iterations:
+            break
+        frames = _framed(waveform, cfg)
+        for rows in _blocks(len(frames)):
+            consistent = np.fft.rfft(frames[rows] * hann)[:, :bins].astype(np.complex64, copy=False)
+            turned = consistent.copy()
+            if iteration:
+                turned += np.float32(momentum) * (consistent - previous[rows])
+            previous[rows] = consistent
+            size = np.sqrt(turned.real**2 + turned.imag**2)  # np.abs guards against overflow and takes thrice as long
+            turned *= target[rows] / np.maximum(size, _TINY)
+            if known is not None:
+                np.copyto(turned, given[rows], where=kept[rows])
+            spectrum[rows] = turned
     return waveform
 
 
@@ -114,14 +118,17 @@ def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
         float32 [frames, bins], only the bins up to the last one that any band covers.
     """
     bands, inverse = _inversion(cfg)
-    wanted = np.exp(np.asarray(mel, np.float32).T)
-    estimate = np.maximum(wanted @ inverse, _TINY)
     shares = bands / np.maximum(bands.sum(axis=0), _TINY)
-    for _ in range(INVERSION_STEPS):
-        ratio = estimate @ bands.T
-        np.divide(wanted, np.maximum(ratio, _TINY, out=ratio), out=ratio)
-        estimate *= ratio @ shares
-    return estimate
+    found = np.empty((mel.shape[1], bands.shape[1]), np.float32)
+    for rows in _blocks(len(found)):
+        wanted = np.exp(np.asarray(mel[:, rows], np.float32).T)
+        estimate = np.maximum(wanted @ inverse, _TINY)
+        for _ in range(INVERSION_STEPS):
+            ratio = estimate @ bands.T
+            np.divide(wanted, np.maximum(ratio, _TINY, out=ratio), out=ratio)
+            estimate *= ratio @ shares
+        found[rows] = estimate
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -134,15 +141,24 @@ def _inversion(cfg: MelConfig) -> tuple[np.ndarray, np.ndarray]:
 
 def stft(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """[frames * hop_length] to [frames, n_fft // 2 + 1], framed as log_mel frames."""
-    frames = frame(pad(samples, cfg), cfg)[: len(samples) // cfg.hop_length]
-    return np.fft.rfft(frames * window(cfg.n_fft)).astype(np.complex64, copy=False)
+    return np.fft.rfft(_framed(samples, cfg) * window(cfg.n_fft)).astype(np.complex64, copy=False)
 
 
 def istft(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """[frames, bins] to [frames * hop_length]: the least-squares inverse of `stft`; bins not given are zero."""
-    frames = np.fft.irfft(spectrum, n=cfg.n_fft).astype(np.float32, copy=False)
-    frames *= window(cfg.n_fft)
+    frames, hann = np.empty((len(spectrum), cfg.n_fft), np.float32), window(cfg.n_fft)
+    for rows in _blocks(len(frames)):
+        np.multiply(np.fft.irfft(spectrum[rows], n=cfg.n_fft), hann, out=frames[rows], casting="same_kind")
     return _overlap_add(frames, cfg) / _window_power(cfg, len(frames))
+
+
+def _framed(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """[frames * hop_length] to a view [frames, n_fft]."""
+    return frame(pad(samples, cfg), cfg)[: len(samples) // cfg.hop_length]
+
+
+def _blocks(frames: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK_FRAMES) for start in range(0, frames, BLOCK_FRAMES))
 
 
 def _overlap_add(frames: np.ndarray, cfg: MelConfig) -> np.ndarray:
