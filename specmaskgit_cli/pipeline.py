@@ -34,6 +34,7 @@ from .options import (
 from .record import Origin, sha256
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
+from .runtime.threads import one_blas_thread
 from .sound import Sound
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Pipeline:
         """
         return self.generate_many(GenerateOptions(prompt=prompt, **{**options, "num": 1}))[0]
 
+    @one_blas_thread()
     def generate_many(self, options: GenerateOptions, progress: Progress | None = None) -> list[Sound]:
         """`options.num` sounds with seeds seed, seed + 1, ...: the same whether made together or one by one.
 
@@ -138,6 +140,7 @@ class Pipeline:
             )  # fmt: skip
         return self._signed(sounds, options.like)
 
+    @one_blas_thread()
     def edit_many(self, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
         """`options.num` edits of a file with seeds seed, seed + 1, ...; which task it is, the type of the options says.
 
@@ -172,6 +175,7 @@ class Pipeline:
         """A sound whose end runs into its beginning; options of LoopOptions."""
         return self.edit_many(LoopOptions(input, **{**options, "num": 1}))[0]
 
+    @one_blas_thread()
     def embed(self, input: str | os.PathLike, options: EmbedOptions | None = None, **values) -> Embedding:
         """Features of a sound file from the generator's hidden layers: `embed("in.wav").clip`; options of EmbedOptions.
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import threadpoolctl
 
 from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
@@ -51,6 +52,17 @@ def test_a_seed_is_a_sound_whatever_the_threads_and_the_batch(tmp_path, pipe):
         assert (tmp_path / f"n-{index + 1}.wav").read_bytes() == single.read_bytes()
     a, b = (pipe.generate("thunder", seconds=1, seed=seed).samples for seed in (7, 8))
     assert not np.allclose(a, b)
+
+
+def test_numpy_takes_no_threads_of_its_own_and_gets_them_back(pipe):
+    def blas():
+        return {library.num_threads for library in controller.lib_controllers if library.user_api == "blas"}
+
+    controller, seen = threadpoolctl.ThreadpoolController(), []
+    with controller.limit(limits=2, user_api="blas"):
+        before = blas()
+        pipe.generate_many(GenerateOptions(prompt="rain", seconds=0.5), lambda *_: seen.append(blas()))
+        assert seen and all(threads <= {1} for threads in seen) and blas() == before
 
 
 def test_json_reports_what_was_made(tmp_path, capsys):

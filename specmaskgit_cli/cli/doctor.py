@@ -10,7 +10,10 @@ from .player import players
 from .report import print_json
 
 # Distributions: what each is for. The first group is part of every installation.
-CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "typer", "rich")
+CORE = (
+    "numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "threadpoolctl", "typer",
+    "rich",
+)  # fmt: skip
 EXTRAS = ("torch", "onnx", "transformers", "diffusers")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,6 +15,24 @@ def allowed_threads() -> int:
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = cgroup_quota()
     return max(1, min(count, int(quota)) if quota else count)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Meanwhile numpy's products of matrices take the calling thread alone, in the whole process.
+
+    Its BLAS otherwise takes a thread a core, whatever was asked for, for products too small to gain by it, and these
+    threads then spin where those of the models would work.
+    """
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@functools.cache
+def _controller():
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()  # of the libraries that are loaded, numpy's among them
 
 
 def cgroup_quota() -> float | None:
