@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from .checks import check_flag, check_number, check_path, check_text
 from .errors import UsageError
 
-VARIETY = 0.2  # of the styles drawn, unless told otherwise
+STEPS, GUIDANCE = 4, 2.0  # unless told otherwise
+VARIETY = 0.2  # of the styles drawn, likewise
 # Lowest and highest value, and whether the lowest itself is allowed.
 RANGES = {
     "seconds": (0.2, 3600, True),
@@ -59,8 +60,8 @@ class SamplingOptions:
 
     seed: int | None = None
     num: int = 1
-    steps: int = 16
-    guidance: float = 2.0
+    steps: int = STEPS
+    guidance: float = GUIDANCE
     temperature: float = 1.0
     top_p: float = 1.0
     order: str = "confidence"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SmgError, UsageError
-from ..options import RANGES, GenerateOptions
+from ..options import RANGES, STEPS, GenerateOptions
 from ..pipeline import Pipeline, load
 from . import machine
 from .gemm import gemm_rate
@@ -42,7 +42,7 @@ class BenchmarkOptions:
     backend: str = "auto"
     threads: int | None = None
     seconds: float = 10.0
-    steps: int = 16
+    steps: int = STEPS
     runs: int = 5
 
     def __post_init__(self):

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..options import STEPS
 from . import common
 from .report import print_json
 
 
 def benchmark(
     seconds: Annotated[float, typer.Option("--seconds", "-s", help="Length of the sound.")] = 10.0,
-    steps: common.Steps = 16,
+    steps: common.Steps = STEPS,
     runs: Annotated[int, typer.Option(help="Sounds to time; the median counts.")] = 5,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Measure against length and number of sounds instead.")

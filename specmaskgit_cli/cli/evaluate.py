@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..options import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -44,7 +45,7 @@ def evaluate() -> None:
 def edits(
     data: Annotated[list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards.")],
     clips: Annotated[int, typer.Option(min=1, help="How many clips.")] = 32,
-    steps: Annotated[int, typer.Option(min=1, max=256, help="Decoding steps.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, max=256, help="Decoding steps.")] = STEPS,
     prompts: Annotated[bool, typer.Option("--prompts", help="Go by the clips' captions.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first clip.")] = 0,
     judge: Judge = None,
@@ -88,8 +89,8 @@ def evaluate_model_command(
     prompts: Prompts = None,
     embedder: Embedder = "own",
     judge: Judge = None,
-    steps: common.Steps = 16,
-    guidance: common.Guidance = 2.0,
+    steps: common.Steps = STEPS,
+    guidance: common.Guidance = GUIDANCE,
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Also draw the spectrograms side by side.")] = None,
     output: Report = None,
     model: common.Model = None,

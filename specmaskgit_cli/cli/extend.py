@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import ExtendOptions, OutputOptions
+from ..options import STEPS, ExtendOptions, OutputOptions
 from . import common
 from .making import for_each, make_sounds
 from .targets import Targets
@@ -20,7 +20,7 @@ def extend(
     negative: common.Negative = None,
     seed: common.Seed = None,
     num: common.Num = 1,
-    steps: common.Steps = 16,
+    steps: common.Steps = STEPS,
     guidance: common.Guidance = 0.0,
     temperature: common.Temperature = 0.3,
     top_p: common.TopP = 0.5,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import VARIETY, GenerateOptions, OutputOptions
+from ..options import GUIDANCE, STEPS, VARIETY, GenerateOptions, OutputOptions
 from . import common
 from .making import make_sounds
 from .targets import Targets
@@ -26,8 +26,8 @@ def generate(
     seconds: Annotated[float, typer.Option("--seconds", "-s", help="Length of the sound.")] = 10.0,
     seed: common.Seed = None,
     num: common.Num = 1,
-    steps: common.Steps = 16,
-    guidance: common.Guidance = 2.0,
+    steps: common.Steps = STEPS,
+    guidance: common.Guidance = GUIDANCE,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import OutputOptions, SketchOptions
+from ..options import GUIDANCE, STEPS, OutputOptions, SketchOptions
 from . import common
 from .making import for_each, make_sounds
 from .targets import Targets
@@ -22,8 +22,8 @@ def sketch(
     negative: common.Negative = None,
     seed: common.Seed = None,
     num: common.Num = 1,
-    steps: common.Steps = 16,
-    guidance: common.Guidance = 2.0,
+    steps: common.Steps = STEPS,
+    guidance: common.Guidance = GUIDANCE,
     temperature: common.Temperature = 1.0,
     top_p: common.TopP = 1.0,
     order: common.Order = "confidence",

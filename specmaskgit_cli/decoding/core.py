@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..options import GUIDANCE, STEPS
 from . import sampling
 from .schedule import SCHEDULES, counts, guidance_ramp, noise_ramp
 
@@ -25,8 +26,8 @@ class DecodeSettings:
     the kind of VQ-Diffusion (arXiv 2111.14822). Both have their guidance without a ramp.
     """
 
-    steps: int = 16
-    guidance: float = 2.0  # where the ramp ends; 0 turns the unconditional pass off
+    steps: int = STEPS
+    guidance: float = GUIDANCE  # where the ramp ends; 0 turns the unconditional pass off
     temperature: float = 1.0
     top_p: float = 1.0
     gumbel: float = 4.5  # noise on the confidence at the first step

@@ -15,7 +15,7 @@ from ..editing import edit_source
 from ..editing.cutoff import find_cutoff
 from ..editing.source import Source
 from ..errors import SmgError
-from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
+from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..render import mel_to_waveform
 from ..training.data import find_sources, iterate_clips, split_sources
@@ -69,7 +69,7 @@ def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, n
 
 
 def evaluate_edits(
-    pipe: Pipeline, data: list[Path], count: int = 32, steps: int = 16, prompts: bool = False, seed: int = 0,
+    pipe: Pipeline, data: list[Path], count: int = 32, steps: int = STEPS, prompts: bool = False, seed: int = 0,
     report: Callable[[int], None] | None = None, judge: str | None = None,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Means over clips of all measurements, by task and name.

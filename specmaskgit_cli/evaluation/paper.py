@@ -20,9 +20,9 @@ PAGE, MODEL, SAMPLING, SHEET = "results.md", "model.json", "sampling.json", "she
 DEFAULT_ROW = "default"
 # What is asked, and the row that is compared with the default one.
 QUESTIONS = (
-    ("a quarter of the steps (4 for 16)", "4 steps"),
-    ("half of the steps (8 for 16)", "8 steps"),
-    ("half as many steps again (24 for 16)", "24 steps"),
+    ("half of the steps (2 for 4)", "2 steps"),
+    ("twice as many steps (8 for 4)", "8 steps"),
+    ("four times as many steps (16 for 4)", "16 steps"),
     ("one token a step, in time (autoregressive)", "autoregressive"),
     ("absorbing diffusion, 100 steps", "absorbing diffusion"),
     ("random positions, not the surest", "random order"),
