@@ -122,8 +122,8 @@ def test_what_is_said_of_the_computer(monkeypatch):
     assert count == 1 and "quota of 1.5" in because and f"of {os.cpu_count()} cores" in because
     machine.reset_peak()
     before = machine.peak_rss_mb()
-    block = np.ones(40_000_000 // 8)  # 40 MB
-    assert machine.peak_rss_mb() >= before + 25
+    block = np.ones(200_000_000 // 8)  # 200 MB, of which what others free meanwhile is a small part
+    assert machine.peak_rss_mb() >= before + 100
     del block
 
 
