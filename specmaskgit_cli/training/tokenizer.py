@@ -12,6 +12,7 @@ from ..audio.mel import noise_mel
 from ..config import CheckpointConfig
 from ..models.tokenizer import Tokenizer
 from . import distributed
+from .canvas import CanvasMaker
 from .codebooks import Seen, TrainableTokenizer
 from .data import ClipCache, Weighted
 from .energy import energy_score
@@ -19,6 +20,7 @@ from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
+CANVAS_COLUMNS = 22  # of what crops are taken from to refine: about 4 s
 FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
 REVIVE_EVERY = 20
 DECODER = "from_latent", "row_out", "decoder", "norm_out", "patch_out", "texture", "cells_out", "grain"
@@ -147,6 +149,8 @@ class TokenizerStage(Stage):
 class RefineStage(TokenizerStage):
     """Goes on with the decoder of a finished run while encoder and codes stay, so that generators of it stay valid.
 
+    It is given what generators learn, crops of canvases: events and the noise floors between them, every kind as often.
+
     Args:
         options: the learning rates are those of training from scratch.
         source: the finished tokenizer. If `config.tokenizer.levels` is more than it has, the missing levels are fitted
@@ -165,11 +169,21 @@ class RefineStage(TokenizerStage):
     ):
         lower = {"muon_lr": options.muon_lr * REFINE_SHARE, "adam_lr": options.adam_lr * REFINE_SHARE}
         super().__init__(config, replace(options, **lower, warmup=20, ema=0.99), train, val)
+        self.makers = {id(clips): CanvasMaker(clips, config.mel) for clips in (train, val)}
         self.model.adopt(source)
         if self.model.levels > source.levels:
             self.fit(step=0, batches=40, first=source.levels)
         for name, weight in self.model.tokenizer.named_parameters():
             weight.requires_grad_(name.startswith(DECODER))
+
+    def batch(self, clips, rngs, lengths=None):
+        """Crops [n, n_mels, frames] of canvases."""
+        out = []
+        for rng in rngs:
+            canvas, _ = self.makers[id(clips)].draw(rng, CANVAS_COLUMNS * self.config.tokenizer.patch)
+            begin = rng.integers(0, len(canvas) - self.frames + 1)
+            out.append(canvas[begin : begin + self.frames].T)
+        return torch.from_numpy(np.ascontiguousarray(np.stack(out)))
 
     @torch.no_grad()
     def quantize(self, z, part):
