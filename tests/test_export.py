@@ -56,7 +56,7 @@ def test_the_files_say_what_they_are(tiny):
         onnx.checker.check_model(model)
         says = {item.key: item.value for item in model.metadata_props}
         assert says["graph"] == path.stem and says["model"] == checkpoint.config.name
-        assert says["model_hash"] == checkpoint.hash and says["sample_rate"] == "22050" and says["steps"] == "16"
+        assert says["model_hash"] == checkpoint.hash and says["sample_rate"] == "22050" and says["steps"] == "4"
         assert says["license"] == checkpoint.config.license and json.loads(says["mel"])["n_mels"] == 80
         assert json.loads(says["config"])["generator"]["width"] == checkpoint.config.generator.width
         dims = [size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim]
