@@ -140,7 +140,6 @@ class Pipeline:
             )  # fmt: skip
         return self._signed(sounds, options.like)
 
-    @one_blas_thread()
     def edit_many(self, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
         """`options.num` edits of a file with seeds seed, seed + 1, ...; which task it is, the type of the options says.
 

@@ -16,6 +16,7 @@ from ..options import (
     VaryOptions,
 )
 from ..pipeline import Pipeline, Progress, Sound
+from ..runtime.threads import one_blas_thread
 from .continuation import continuation
 from .extend import extend
 from .inpaint import inpaint
@@ -44,6 +45,7 @@ def edit(pipe: Pipeline, options: EditOptions, progress: Progress | None = None)
     return edit_source(pipe, Source.read(options.input), options, progress)
 
 
+@one_blas_thread()
 def edit_source(pipe: Pipeline, source: Source, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
     """As `edit`, of a sound that is in memory; `options.input` is only its name."""
     if options.seed is None:

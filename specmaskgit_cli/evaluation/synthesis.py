@@ -14,6 +14,7 @@ from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
 from ..pipeline import MIN_COLUMNS, Pipeline
 from ..render import mel_to_waveform, tokens_to_mel
+from ..runtime.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def round_trip(pipe: Pipeline, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return decoded, mel_to_waveform(pipe.runtime, decoded, rng)[: len(wave)]
 
 
+@one_blas_thread()
 def generate(
     pipe: Pipeline, wish: Wish, seconds: float, settings: DecodeSettings, seed: int
 ) -> tuple[np.ndarray, Taken]:

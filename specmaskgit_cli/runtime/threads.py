@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +23,11 @@ def one_blas_thread() -> Iterator[None]:
     Its BLAS otherwise takes a thread a core, whatever was asked for, for products too small to gain by it, and these
     threads then spin where those of the models would work.
     """
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _controller():
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()  # of the libraries that are loaded, numpy's among them
+    # Looked for anew, in less than a millisecond: others may have been loaded since, such as scipy's.
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        yield
 
 
 def cgroup_quota() -> float | None:
