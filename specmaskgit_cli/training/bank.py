@@ -11,9 +11,8 @@ from ..config import CheckpointConfig
 from ..contour import follow, to_bytes
 from ..manner import FILE, Bank
 from ..style import Projection
-from .canvas import CanvasMaker
+from .canvas import TYPICAL, CanvasMaker
 from .data import ClipCache
-from .generator import TYPICAL
 
 PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
 CONSIDERED = 48

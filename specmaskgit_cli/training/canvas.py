@@ -16,6 +16,7 @@ from ..audio.mel import noise_mel
 from ..config import MelConfig
 from .data import Clip, ClipCache, Weighted
 
+SHORT, TYPICAL = 12, 22  # columns of a canvas: about 2 and 4 s
 STEADY_DEVIATION = 0.7  # nats of frame level: below it a sound is carried on, above it it is an event
 CROSSFADE = 12  # frames
 FLOOR_QUANTILE = 0.1  # of a recording's frames: what a band has without the event

@@ -30,13 +30,13 @@ from ..export.graphs import as_stored, save_half
 from ..manner import Bank, joined
 from ..runtime.torch import TorchRuntime
 from .bank import make_bank, write_bank
+from .canvas import TYPICAL
 from .card import credits
 from .data import ClipCache, open_cache
 from .generator import (
     CONDITION_DROPOUT,
     DEEPER_SHARE,
     DEEPER_WEIGHT,
-    TYPICAL,
     GeneratorStage,
     mask_counts,
     mask_order,

@@ -14,7 +14,7 @@ from ..contour import flagged, follow, smoothed
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
 from ..style import Projection, describe
-from .canvas import CanvasMaker
+from .canvas import SHORT, TYPICAL, CanvasMaker
 from .caption_bank import CaptionBank, standardisation
 from .data import ClipCache
 from .guided import Lesson, told
@@ -25,7 +25,6 @@ CONDITION_DROPOUT = 0.1
 FULL_MASK = 0.15  # share of examples that are masked all over: there the condition has to do everything
 DEEPER_SHARE = 0.25  # share of an example's masked positions whose deeper levels are trained on at a step
 DEEPER_WEIGHT = 0.12
-SHORT, TYPICAL = 12, 22  # columns of a canvas: about 2 and 4 s
 AUDIO_SHARES = {"text": 0.0, "audio": 1.0, "both": 0.2}  # of the examples conditioned on their own sound, by condition
 STATISTICS = 512  # sounds from which those of a condition on audio alone are taken
 STYLE_SOUNDS = 2000  # sounds whose principal components are the styles

@@ -12,7 +12,7 @@ from ..audio.mel import noise_mel
 from ..config import CheckpointConfig
 from ..models.tokenizer import Tokenizer
 from . import distributed
-from .canvas import CanvasMaker
+from .canvas import TYPICAL, CanvasMaker
 from .codebooks import Seen, TrainableTokenizer
 from .data import ClipCache, Weighted
 from .energy import energy_score
@@ -20,7 +20,6 @@ from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
-CANVAS_COLUMNS = 22  # of what crops are taken from to refine: about 4 s
 FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
 REVIVE_EVERY = 20
 DECODER = "from_latent", "row_out", "decoder", "norm_out", "patch_out", "texture", "cells_out", "grain"
@@ -180,7 +179,7 @@ class RefineStage(TokenizerStage):
         """Crops [n, n_mels, frames] of canvases."""
         out = []
         for rng in rngs:
-            canvas, _ = self.makers[id(clips)].draw(rng, CANVAS_COLUMNS * self.config.tokenizer.patch)
+            canvas, _ = self.makers[id(clips)].draw(rng, TYPICAL * self.config.tokenizer.patch)
             begin = rng.integers(0, len(canvas) - self.frames + 1)
             out.append(canvas[begin : begin + self.frames].T)
         return torch.from_numpy(np.ascontiguousarray(np.stack(out)))
