@@ -11,8 +11,8 @@ from .report import print_json
 
 # Distributions: what each is for. The first group is part of every installation.
 CORE = (
-    "numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "threadpoolctl", "typer",
-    "rich",
+    "numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "threadpoolctl",
+    "typer", "rich",
 )  # fmt: skip
 EXTRAS = ("torch", "onnx", "transformers", "diffusers")
 
