@@ -34,8 +34,8 @@ from .options import (
 from .record import Origin, sha256
 from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
-from .runtime.threads import one_blas_thread
 from .sound import Sound
+from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     from .features import Embedding, EmbedOptions

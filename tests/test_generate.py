@@ -14,6 +14,7 @@ from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.options import GenerateOptions
+from specmaskgit_cli.threads import one_blas_thread
 
 RATE = 22050
 
@@ -55,7 +56,7 @@ def test_a_seed_is_a_sound_whatever_the_threads_and_the_batch(tmp_path, pipe):
 
 
 def test_numpy_takes_no_threads_of_its_own_and_gets_them_back(pipe):
-    def blas():
+    def blas() -> set[int]:
         return {library.num_threads for library in controller.lib_controllers if library.user_api == "blas"}
 
     controller, seen = threadpoolctl.ThreadpoolController(), []
@@ -63,6 +64,12 @@ def test_numpy_takes_no_threads_of_its_own_and_gets_them_back(pipe):
         before = blas()
         pipe.generate_many(GenerateOptions(prompt="rain", seconds=0.5), lambda *_: seen.append(blas()))
         assert seen and all(threads <= {1} for threads in seen) and blas() == before
+        with one_blas_thread():
+            inner = one_blas_thread()  # as of another thread of the process, which need not end first
+            inner.__enter__()
+        assert blas() == {1}
+        inner.__exit__(None, None, None)
+        assert blas() == before
 
 
 def test_json_reports_what_was_made(tmp_path, capsys):

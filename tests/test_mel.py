@@ -3,6 +3,7 @@
 import librosa
 import numpy as np
 import pytest
+import threadpoolctl
 
 from specmaskgit_cli.audio import mel as front_end
 from specmaskgit_cli.audio.mel import denormalize, log_mel, mel_filterbank, noise_mel, normalize
@@ -26,6 +27,20 @@ def librosa_bands() -> np.ndarray:
 
 def noise(samples: int, scale: float = 0.1) -> np.ndarray:
     return np.random.default_rng(7).standard_normal(samples).astype(np.float32) * np.float32(scale)
+
+
+def test_the_threads_numpy_may_use_do_not_show():
+    from specmaskgit_cli.audio.griffin_lim import _inversion
+
+    found = []
+    for threads in (1, 2, 4):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            for cached in (front_end._noise_statistics, _inversion):
+                cached.cache_clear()
+            mel = log_mel(noise(110250), CFG)
+            found.append((mel, *_inversion(CFG), noise_mel(np.random.default_rng(0), 400, CFG)))
+    for one, *others in zip(*found, strict=True):
+        assert all(np.array_equal(one, other) for other in others)
 
 
 def test_filterbank_is_librosas():

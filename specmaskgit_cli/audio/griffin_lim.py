@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..config import MelConfig
+from ..threads import one_blas_thread
 from .mel import frame, mel_filterbank, pad, window
 
 INVERSION_STEPS = 8
@@ -136,7 +137,9 @@ def _inversion(cfg: MelConfig) -> tuple[np.ndarray, np.ndarray]:
     """The filter bank [n_mels, bins] without the bins above its last band, and its pseudo-inverse transposed."""
     bands = mel_filterbank(cfg)
     bands = bands[:, : np.flatnonzero(bands.any(axis=0))[-1] + 1]
-    return np.ascontiguousarray(bands), np.ascontiguousarray(np.linalg.pinv(bands).T)
+    with one_blas_thread():  # it is kept: sounds should not depend on who asked first
+        inverse = np.linalg.pinv(bands)
+    return np.ascontiguousarray(bands), np.ascontiguousarray(inverse.T)
 
 
 def stft(samples: np.ndarray, cfg: MelConfig) -> np.ndarray:

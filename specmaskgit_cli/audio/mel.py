@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..config import MelConfig
+from ..threads import one_blas_thread
 
 FRAMES_AT_ONCE = 1024  # bounds the memory of the transform: about 10 MB whatever the length of the waveform
 NOISE_SECONDS = 60  # of white noise, from which the constants of noise_mel are measured
@@ -115,10 +116,11 @@ def _raw_noise_mel(rng: np.random.Generator, frames: int, cfg: MelConfig) -> np.
 def _log_mel_padded(padded: np.ndarray, cfg: MelConfig, out: np.ndarray) -> None:
     """Fill out [n_mels, frames] from a padded signal, some frames at a time."""
     frames, bands, hann = frame(padded, cfg), mel_filterbank(cfg), window(cfg.n_fft)
-    for start in range(0, out.shape[1], FRAMES_AT_ONCE):
-        stop = min(start + FRAMES_AT_ONCE, out.shape[1])
-        magnitudes = np.abs(np.fft.rfft(frames[start:stop] * hann)).astype(np.float32, copy=False)
-        out[:, start:stop] = np.log(np.maximum(bands @ magnitudes.T, cfg.log_clamp))
+    with one_blas_thread():  # the same to the last digit, wherever it is called
+        for start in range(0, out.shape[1], FRAMES_AT_ONCE):
+            stop = min(start + FRAMES_AT_ONCE, out.shape[1])
+            magnitudes = np.abs(np.fft.rfft(frames[start:stop] * hann)).astype(np.float32, copy=False)
+            out[:, start:stop] = np.log(np.maximum(bands @ magnitudes.T, cfg.log_clamp))
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def _outcomes(
 
         yield from on_ray(setup, model_hash, jobs, options.workers)
         return
-    from ..runtime.threads import allowed_threads
+    from ..threads import allowed_threads
     from .local import in_process, in_processes
 
     workers = min(options.workers or allowed_threads(), len(jobs))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..runtime.threads import allowed_threads, cgroup_quota
+from ..threads import allowed_threads, cgroup_quota
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -74,7 +74,7 @@ def _packages() -> dict[str, str | None]:
 def _machine() -> dict:
     import os
 
-    from ..runtime.threads import allowed_threads
+    from ..threads import allowed_threads
 
     return {
         "cores": os.cpu_count(),

@@ -53,7 +53,7 @@ def train_options(minutes, steps, batch, seed, device, precision, threads, accum
     require_torch()
     import torch
 
-    from ..runtime.threads import allowed_threads
+    from ..threads import allowed_threads
     from ..training import distributed
     from ..training.loop import TrainOptions
 

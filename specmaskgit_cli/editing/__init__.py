@@ -16,7 +16,7 @@ from ..options import (
     VaryOptions,
 )
 from ..pipeline import Pipeline, Progress, Sound
-from ..runtime.threads import one_blas_thread
+from ..threads import one_blas_thread
 from .continuation import continuation
 from .extend import extend
 from .inpaint import inpaint

@@ -14,7 +14,7 @@ from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
 from ..pipeline import MIN_COLUMNS, Pipeline
 from ..render import mel_to_waveform, tokens_to_mel
-from ..runtime.threads import one_blas_thread
+from ..threads import one_blas_thread
 
 
 @dataclass(frozen=True)

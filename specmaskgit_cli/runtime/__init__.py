@@ -29,7 +29,7 @@ def open_runtime(
         SmgError: unknown backend, ONNX Runtime asked for another device than the CPU, torch or its device missing, or
             a vocoder made for other mels.
     """
-    from .threads import allowed_threads
+    from ..threads import allowed_threads
 
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")

@@ -14,7 +14,7 @@ from ..checkpoint.layout import SUMS, Checkpoint, load_checkpoint
 from ..config import CheckpointConfig
 from ..errors import SmgError
 from ..runtime.onnx import OnnxRuntime
-from ..runtime.threads import allowed_threads
+from ..threads import allowed_threads
 
 _FILES = {
     "embedder": ("onnx/audio_encoder.onnx", "onnx/audio_encoder.json", "audio_encoder.safetensors"),

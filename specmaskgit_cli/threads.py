@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +17,43 @@ def allowed_threads() -> int:
     return max(1, min(count, int(quota)) if quota else count)
 
 
+class _Limit:
+    """A limit on BLAS threads for as long as any thread of the process asks for it: it holds for all of them."""
+
+    def __init__(self):
+        self.lock, self.holders, self.limit = threading.Lock(), 0, None
+
+    def hold(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        with self.lock:
+            if not self.holders:
+                # Looked for anew, in less than a millisecond: others may have been loaded since, such as scipy's.
+                self.limit = ThreadpoolController().limit(limits=1, user_api="blas")
+            self.holders += 1
+
+    def release(self) -> None:
+        with self.lock:
+            self.holders -= 1
+            if not self.holders:
+                self.limit.restore_original_limits()
+
+
+_limit = _Limit()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Meanwhile numpy's products of matrices take the calling thread alone, in the whole process.
 
     Its BLAS otherwise takes a thread a core, whatever was asked for, for products too small to gain by it, and these
-    threads then spin where those of the models would work.
+    threads then spin where those of the models would work. How many there are also shows in the last digits of a sum.
     """
-    from threadpoolctl import ThreadpoolController
-
-    # Looked for anew, in less than a millisecond: others may have been loaded since, such as scipy's.
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    _limit.hold()
+    try:
         yield
+    finally:
+        _limit.release()
 
 
 def cgroup_quota() -> float | None:
