@@ -20,7 +20,7 @@ from .source import Source, band, excerpt
 FLANK = 1.1  # of `band`: its upper end is this much above its lower
 WEAK = 1.15  # a sound fades towards its cut-off: what lies above this share of it says nothing of the level there
 STRADDLE = 0.5  # of a patch may be made anew without drawing it, so that the model hears all that is known
-TRUST = 0.5  # in what is drawn, against the lower bands' envelope carried upwards; half of each comes closest
+TRUST = 0.5  # in the level of what is drawn, against the lower bands' envelope carried upwards
 REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 

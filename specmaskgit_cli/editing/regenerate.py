@@ -18,7 +18,7 @@ from ..render import mel_to_waveform, tokens_to_mel
 if TYPE_CHECKING:
     from ..pipeline import Pipeline, Progress
 
-BLUR_FRAMES = 12.0  # standard deviations of the weights by which known cells correct the level of new ones
+BLUR_FRAMES = 12.0  # standard deviations of the weights of the cells around one, in the level there
 BLUR_BANDS = 3.0
 MAX_CORRECTION = 2.0  # nats
 SETTLE_FRAMES = 20
@@ -86,7 +86,12 @@ def fresh_cells(shape: tuple[int, int], start: int, stop: int, low: float | None
 
 
 def regenerate(
-    request: Request, wave: np.ndarray, fresh: np.ndarray, free: np.ndarray, trust: float = 1.0, least: float = 0.0
+    request: Request,
+    wave: np.ndarray,
+    fresh: np.ndarray,
+    free: np.ndarray,
+    trust: float | np.ndarray = 1.0,
+    least: float = 0.0,
 ) -> np.ndarray:
     """Make cells of a sound's spectrogram anew.
 
@@ -109,12 +114,13 @@ def regenerate(
 
 
 def regenerate_mel(
-    request: Request, mel: np.ndarray, fresh: np.ndarray, trust: float = 1.0, least: float = 0.0
+    request: Request, mel: np.ndarray, fresh: np.ndarray, trust: float | np.ndarray = 1.0, least: float = 0.0
 ) -> np.ndarray:
     """Natural-log mel [n_mels, frames] with its fresh cells drawn anew; frames a multiple of the patch.
 
     Args:
-        trust: share of what is drawn in the new cells; the rest is `guess`.
+        trust: share of what is drawn in the level of the new cells, of all or of each; the rest is that of `guess`.
+            Their texture, what is left of them when smoothed, is always what is drawn: the mean of two has half of it.
         least: patches of which no more than this share is fresh keep the tokens of the guess.
     """
     if not fresh.any():
@@ -138,16 +144,23 @@ def regenerate_mel(
         pipe.count(request.progress, columns), manner,
     )  # fmt: skip
     drawn = tokens_to_mel(pipe.runtime, tokens, request.rng)
-    drawn = made + np.float32(trust) * (drawn + correction(mel - drawn, known) - made)
+    drawn += correction(mel - drawn, known)
+    if np.min(trust) < 1:
+        drawn += np.subtract(1, trust, dtype=np.float32) * _level(made - drawn, fresh)
     return settle(np.where(fresh, drawn, mel), fresh)
 
 
 def correction(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
     """What to add to drawn cells so that they meet the known ones: the mean of original minus drawn over the known
     cells around, weighted by a Gaussian of their distance; float32 [n_mels, frames], clipped to 2 nats."""
-    weight = _blur(known.astype(np.float64))
-    total = _blur(np.where(known, np.clip(difference, -MAX_CORRECTION, MAX_CORRECTION), 0.0))
-    # Far from all that is known the weights vanish, and the correction with them.
+    return _level(np.clip(difference, -MAX_CORRECTION, MAX_CORRECTION), known)
+
+
+def _level(difference: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The mean of some cells around each, weighted by a Gaussian of their distance: float32 [n_mels, frames]."""
+    weight = _blur(cells.astype(np.float64))
+    total = _blur(np.where(cells, difference, 0.0))
+    # Far from all of them the weights vanish, and the mean with them.
     return (total / (weight + 1e-6)).astype(np.float32)
 
 
