@@ -194,9 +194,7 @@ class Pipeline:
 
     def _draw(self, options, condition, style, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
         """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
-        settings = DecodeSettings(
-            options.steps, options.guidance, options.temperature, options.top_p, order=options.order
-        )
+        settings = DecodeSettings.of(options)
         config, columns = self.config, self._columns(options)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         weight = options.like_weight if options.prompt is not None else 1.0

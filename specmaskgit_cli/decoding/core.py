@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..options import GUIDANCE, STEPS
+from ..options import GUIDANCE, STEPS, SamplingOptions
 from . import sampling
 from .schedule import SCHEDULES, counts, guidance_ramp, noise_ramp
 
@@ -46,6 +46,11 @@ class DecodeSettings:
             raise ValueError(f"steps below 1, temperature or detail not above 0, or top_p outside (0, 1]: {self}")
         if not 0 <= self.onset <= 1 or not 0 <= self.guided <= 1:
             raise ValueError(f"onset or guided outside [0, 1]: {self}")
+
+    @classmethod
+    def of(cls, options: SamplingOptions) -> DecodeSettings:
+        """As the options of a task say."""
+        return cls(options.steps, options.guidance, options.temperature, options.top_p, order=options.order)
 
 
 class Predictor(Protocol):

@@ -47,11 +47,8 @@ class Request:
     @classmethod
     def of(cls, pipe: Pipeline, options: SamplingOptions, seed: int, progress: Progress | None = None) -> Request:
         """As the options of a task say."""
-        settings = DecodeSettings(
-            options.steps, options.guidance, options.temperature, options.top_p, order=options.order
-        )
         embed, rng = pipe.runtime.embed_text, np.random.default_rng(seed)
-        made = cls(pipe, settings, rng, progress=progress)
+        made = cls(pipe, DecodeSettings.of(options), rng, progress=progress)
         if options.prompt:
             made.condition = embed([options.prompt])
             made.style = pipe.conditions.drawn(made.condition, rng, 1).style
