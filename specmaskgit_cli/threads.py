@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +23,17 @@ class _Limit:
 
     def __init__(self):
         self.lock, self.holders, self.limit = threading.Lock(), 0, None
+        self.libraries, self.modules = None, 0
 
     def hold(self) -> None:
         from threadpoolctl import ThreadpoolController
 
         with self.lock:
             if not self.holders:
-                # Looked for anew, in less than a millisecond: others may have been loaded since, such as scipy's.
-                self.limit = ThreadpoolController().limit(limits=1, user_api="blas")
+                # An import may have brought another library, such as scipy's; looking for them takes over a millisecond.
+                if len(sys.modules) != self.modules:
+                    self.libraries, self.modules = ThreadpoolController(), len(sys.modules)
+                self.limit = self.libraries.limit(limits=1, user_api="blas")
             self.holders += 1
 
     def release(self) -> None:

@@ -37,6 +37,7 @@ class Known:
         return Known(self.waveform[samples], self.fresh[:, start:stop], self.free[samples])
 
 
+@one_blas_thread()
 def griffin_lim(
     mel: np.ndarray,
     cfg: MelConfig,
