@@ -30,7 +30,7 @@ class _Limit:
 
         with self.lock:
             if not self.holders:
-                # An import may have brought another library, such as scipy's; looking for them takes over a millisecond.
+                # An import may have brought another library, such as scipy's; looking takes over a millisecond.
                 if len(sys.modules) != self.modules:
                     self.libraries, self.modules = ThreadpoolController(), len(sys.modules)
                 self.limit = self.libraries.limit(limits=1, user_api="blas")
