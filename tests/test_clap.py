@@ -83,7 +83,7 @@ def test_the_front_end_is_that_of_transformers(seconds):
 def test_of_a_longer_sound_the_beginning_counts():
     cfg = EmbedderConfig(kind="clap")
     np.testing.assert_array_equal(clap_spectrogram(sound(13), 48000, cfg), clap_spectrogram(sound(10), 48000, cfg))
-    assert clap_spectrogram(np.zeros(0, np.float32), 48000, cfg).max() == -100
+    assert clap_spectrogram(np.zeros(0, np.float32), 48000, cfg).max() == pytest.approx(-100)
 
 
 def test_a_mel_gives_nearly_the_spectrogram_of_its_sound():

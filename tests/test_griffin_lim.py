@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from specmaskgit_cli.audio import griffin_lim as module
+from specmaskgit_cli.audio.air import fill
 from specmaskgit_cli.audio.griffin_lim import griffin_lim, magnitudes
 from specmaskgit_cli.audio.mel import log_mel, mel_filterbank
 from specmaskgit_cli.config import MelConfig
@@ -92,3 +93,47 @@ def test_another_configuration():
     got = griffin_lim(mel, cfg, rng=np.random.default_rng(0))
     assert got.shape == waveform.shape
     assert np.abs(log_mel(got, cfg) - mel).mean() < 0.3
+
+
+def level(wave: np.ndarray, low: float, high: float) -> float:
+    """Mean power between two frequencies, in dB."""
+    hz = np.fft.rfftfreq(len(wave), 1 / CFG.sample_rate)
+    return 10 * np.log10(np.square(np.abs(np.fft.rfft(wave)[(hz >= low) & (hz < high)])).mean())
+
+
+def test_noise_goes_on_above_the_bands():
+    noise = 0.1 * np.random.default_rng(3).standard_normal(200 * CFG.hop_length).astype(np.float32)
+    waveform = griffin_lim(log_mel(noise, CFG), CFG, rng=np.random.default_rng(0))
+    below = level(waveform, 6500, 7500)
+    for low in (7500, 8000, 8500, 9000):
+        assert abs(level(waveform, low, low + 500) - below) < 2
+    assert level(waveform, 10900, 11025) < below - 15
+
+
+def test_nothing_goes_on_where_the_bands_end_in_nothing():
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(100 * CFG.hop_length) / CFG.sample_rate).astype(np.float32)
+    waveform = griffin_lim(log_mel(tone, CFG), CFG, rng=np.random.default_rng(0))
+    assert level(waveform, 8000, 11000) < level(waveform, 500, 1500) - 45
+
+
+def test_a_tone_moved_up_stays_steady():
+    time = np.arange(100 * CFG.hop_length) / CFG.sample_rate
+    tone = np.sin(2 * np.pi * 6000 * time) + np.sin(2 * np.pi * 7300 * time)
+    bins = module._inversion(CFG)[0].shape[1]
+    spectrum = module.stft(tone.astype(np.float32), CFG)[:, :bins]
+    new = (module.istft(fill(spectrum, CFG), CFG) - module.istft(spectrum, CFG))[
+        8 * CFG.hop_length : -8 * CFG.hop_length
+    ]
+    hz = np.fft.rfftfreq(len(new), 1 / CFG.sample_rate)
+    size = np.abs(np.fft.rfft(new * np.hanning(len(new))))
+    shift = 140 * CFG.sample_rate / CFG.n_fft
+    assert abs(hz[np.argmax(size)] - 6000 - shift) < hz[1]
+    near = np.abs(hz - 6000 - shift) < 5 * hz[1]
+    assert np.square(size[near]).sum() > 0.9 * np.square(size[(hz > 8200) & (hz < 10000)]).sum()
+
+
+@pytest.mark.parametrize("changed", [{"f_max": 11025.0}, {"sample_rate": 16000, "f_max": 8000.0}, {"f_max": 2000.0}])
+def test_no_air_above_bands_that_reach_the_end_or_start_low(changed):
+    cfg = MelConfig(**changed)
+    spectrum = np.ones((3, module._inversion(cfg)[0].shape[1]), np.complex64)
+    assert fill(spectrum, cfg) is spectrum

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import MelConfig
 from ..threads import one_blas_thread
+from .air import fill
 from .mel import frame, mel_filterbank, pad, window
 
 INVERSION_STEPS = 8
@@ -51,7 +52,8 @@ def griffin_lim(
     """A waveform whose log-mel is close to `mel`, aligned with it frame by frame.
 
     Fast Griffin-Lim of Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm" (WASPAA 2013), from random
-    phases. Memory grows by about 40 kB a frame: give long mels in pieces.
+    phases. Memory grows by about 40 kB a frame: give long mels in pieces. Where nothing is known, the texture below the
+    highest frequency of the bands goes on above it (`fill`).
 
     Args:
         mel: natural-log mel [n_mels, frames].
@@ -79,10 +81,11 @@ def griffin_lim(
         np.copyto(target, np.abs(given), where=kept)
     previous = np.empty_like(spectrum)
     for iteration in range(iterations + 1):
-        waveform = istft(spectrum, cfg)
+        last = iteration == iterations
+        waveform = istft(fill(spectrum, cfg) if last and known is None else spectrum, cfg)
         if known is not None:
             np.copyto(waveform, known.waveform, where=~known.free)
-        if iteration == iterations:
+        if last:
             break
         frames = _framed(waveform, cfg)
         for rows in _blocks(len(frames)):

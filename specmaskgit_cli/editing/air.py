@@ -1,16 +1,13 @@
-"""Frequencies above those the models reach, from the texture below."""
+"""Frequencies above those the models reach, for edits: as `audio.air` makes them, of waveforms at any rate."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..audio.air import FALL, MAX_POWER, SHIFT, STEADY_SECONDS
 from .source import MIRROR_SECONDS, band
 
-SHIFT = 3000.0  # Hz by which the top of the models' band is moved up
 FLANK = 500.0  # Hz over which it takes over at the models' highest frequency
-FALL = 0.1  # of the top, over which it ends
-STEADY_SECONDS = 0.1
-MAX_POWER = 4.0  # that the shifted band may gain
 
 
 def highest(top: float, rate: int) -> float:
@@ -21,8 +18,7 @@ def highest(top: float, rate: int) -> float:
 def air(x: np.ndarray, rate: int, top: float) -> np.ndarray:
     """What to add to x [n, channels], which ends at `top` Hz, so that it goes on for 3 kHz more.
 
-    The band below `top` moved up, at the level the sound has just below `top`: in real sounds the next kHz is as loud
-    as the one before, and those after it fall off about as the ones moved there do.
+    The band below `top` moved up, at the level the sound has just below `top`.
     """
     end = top + SHIFT
     margin = min(round(MIRROR_SECONDS * rate), len(x) - 1)
