@@ -78,10 +78,12 @@ class Conditions:
         return normalize_peak(samples, INPUT_PEAK_DB)
 
     def score(self, mel: np.ndarray, condition: np.ndarray) -> float:
-        """Cosine of what is heard in a mel [n_mels, frames] to a direction [1, D]."""
+        """How much nearer what is heard in a mel [n_mels, frames] is to a direction [1, D] than to the known sounds in
+        the mean, as a difference of cosines: some sounds are near to everything."""
         missing = max(0, self.config.tokenizer.patch - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
-        return float((self.runtime.embed_audio(padded[None]) @ condition.T)[0, 0])
+        others = self._known.mean(axis=0) if self.sounds else 0.0
+        return float(self.runtime.embed_audio(padded[None])[0] @ (condition[0] - others))
 
     @functools.cached_property
     def sounds(self) -> list[str]:

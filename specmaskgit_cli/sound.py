@@ -26,7 +26,7 @@ class Sound:
         mel: the spectrogram it was made from, natural-log [n_mels, frames].
         seed: what makes it again.
         options: what was asked for.
-        score: cosine of prompt and sound in the joint space; None unless candidates were compared.
+        score: how well it fits the prompt, see `Conditions.score`; None unless candidates were compared.
         warnings: one line each.
         seconds_taken: time to make it.
         subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.

@@ -12,6 +12,7 @@ import threadpoolctl
 
 from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
+from specmaskgit_cli.checkpoint.card import known_embeddings
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.threads import one_blas_thread
@@ -91,6 +92,13 @@ def test_a_drawn_seed_makes_the_sound_again(pipe):
 def test_more_candidates_never_score_worse(pipe):
     scores = [pipe.generate("cat meowing", seconds=1, steps=4, seed=1, candidates=k).score for k in (2, 4)]
     assert scores[1] >= scores[0]
+
+
+def test_a_score_sets_off_what_is_near_to_all_known_sounds(pipe):
+    mel = np.full((80, 32), -4.0, np.float32)
+    heard, wish = pipe.runtime.embed_audio(mel[None])[0], pipe.conditions.text("rain")
+    known = known_embeddings(pipe.checkpoint)
+    assert pipe.conditions.score(mel, wish) == pytest.approx(heard @ wish[0] - (known @ heard).mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("faint, draws", [(0, 1), (1, 2), (99, 3)])
