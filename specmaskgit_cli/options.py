@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .checks import check_flag, check_number, check_path, check_text
 from .errors import UsageError
 
-STEPS, GUIDANCE = 4, 2.0  # unless told otherwise
+STEPS, GUIDANCE = 2, 2.0  # unless told otherwise
 VARIETY = 0.2  # of the styles drawn, likewise
 # Lowest and highest value, and whether the lowest itself is allowed.
 RANGES = {

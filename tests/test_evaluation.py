@@ -30,6 +30,7 @@ from specmaskgit_cli.evaluation.distances import frechet, jackknife, kernel_dist
 from specmaskgit_cli.evaluation.judge import judge
 from specmaskgit_cli.evaluation.recognition import Recogniser, measure
 from specmaskgit_cli.evaluation.tables import Table, markdown, plain
+from specmaskgit_cli.options import STEPS
 
 MEL = MelConfig()
 
@@ -393,9 +394,9 @@ def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monke
         assert {"fad", "kad", "text_audio", "hit5"} <= row.keys() and row["seconds_a_clip"] > 0
     fast, slow, diffusion = report["sweeps"]["strategy"]
     columns = json.loads((trained[1] / "config.json").read_text())["generator"]["max_columns"]
-    assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == 4
+    assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == STEPS
     # Half a second is 3 columns of 5 tokens. The model is told its guidance, so that no step takes two passes.
-    assert slow["passes"] == 15 and fast["passes"] == 4 and 1 <= diffusion["passes"] <= 15
+    assert slow["passes"] == 15 and fast["passes"] == STEPS and 1 <= diffusion["passes"] <= 15
     assert fast["rtf"] == pytest.approx(fast["core_seconds_a_clip"] / 0.5) and fast["diversity"] > 0
 
     def refuse(*_):
@@ -421,10 +422,10 @@ def test_evaluate_paper(model, trained, sound_folder, tmp_path, capsys, monkeypa
     assert _run([*common, *some, *more]) == 0
     text = (folder / "results.md").read_text()
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
-    expected = ["real clips", "copy synthesis", "round trip", "default", "2 steps", "24 steps", "autoregressive",
+    expected = ["real clips", "copy synthesis", "round trip", "default", "4 steps", "24 steps", "autoregressive",
                 "absorbing diffusion", "by sound", "by text and sound", "random order"]  # fmt: skip
     assert rows.count("default") == 1 and set(expected) <= set(rows)
-    assert "4 steps" not in rows and "one token a step, in time (autoregressive)" in rows
+    assert f"{STEPS} steps" not in rows and "one token a step, in time (autoregressive)" in rows
     assert "smg evaluate paper --data shards --prompts prompts.csv" in text and str(tmp_path) not in text
     assert len(_pixels(folder / "sheet.png")) > 160
     report = json.loads((folder / "sampling.json").read_text())
@@ -453,7 +454,7 @@ def test_answers_tell_differences_beyond_their_errors():
     rows = {
         "default": usual,
         "16 steps": usual | {"core_seconds_a_clip": 0.75, "judge_hit5": 0.48},
-        "2 steps": usual | {"judge_hit5": 0.3, "kad": 1.0},
+        "1 step": usual | {"judge_hit5": 0.3, "kad": 1.0},
     }
     fewer, more = _answers(rows).rows
     assert more[1:] == ["1.50 x", "+0.080 ± 0.042", "+0.000 ± 0.424", "no difference seen"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..audio.image import save_sheet
+from ..options import STEPS
 from ..pipeline import Pipeline
 from ..training.data import find_sources, split_sources
 from .material import EvaluationOptions
@@ -20,9 +21,9 @@ PAGE, MODEL, SAMPLING, SHEET = "results.md", "model.json", "sampling.json", "she
 DEFAULT_ROW = "default"
 # What is asked, and the row that is compared with the default one.
 QUESTIONS = (
-    ("half of the steps (2 for 4)", "2 steps"),
-    ("twice as many steps (8 for 4)", "8 steps"),
-    ("four times as many steps (16 for 4)", "16 steps"),
+    (f"half of the steps (1 for {STEPS})", "1 step"),
+    (f"twice as many steps (4 for {STEPS})", "4 steps"),
+    (f"eight times as many steps (16 for {STEPS})", "16 steps"),
     ("one token a step, in time (autoregressive)", "autoregressive"),
     ("absorbing diffusion, 100 steps", "absorbing diffusion"),
     ("random positions, not the surest", "random order"),

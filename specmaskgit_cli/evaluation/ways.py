@@ -38,7 +38,7 @@ def sweeps(cells: int, sounds: bool = True, others: tuple[str, ...] = ()) -> dic
         ("absorbing diffusion", replace(flat, steps=DIFFUSION_STEPS, order="random", schedule="ancestral")),
     ]
     ways = {
-        "steps": [(f"{n} steps", _with(steps=n)) for n in (2, 4, 8, 12, 16, 24)],
+        "steps": [(f"{n} steps" if n > 1 else "1 step", _with(steps=n)) for n in (1, 2, 4, 8, 12, 16, 24)],
         "strategy": [(name, Way(settings)) for name, settings in strategies],
         "condition": [(f"by {condition}", Way(condition=condition)) for condition in CONDITIONS],
         "order": [(f"{order} order", _with(order=order)) for order in ("confidence", "halton", "random")],
