@@ -25,21 +25,22 @@ def fill(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
         spectrum: complex64 [frames, bins], of as many bins as the bands cover.
 
     Returns:
-        complex64 [frames, n_fft // 2 + 1]; the spectrum itself if its bands reach half the sample rate.
+        complex64 [frames, n_fft // 2 + 1]; the spectrum itself if its bands reach half the sample rate, or not far
+        enough to be moved.
     """
     width = cfg.sample_rate / cfg.n_fft
     turn = cfg.n_fft // cfg.hop_length  # bins, of which one hop is a whole number of periods
     shift = round(SHIFT / width / turn) * turn
     first, top, count = round((cfg.f_max - FLANK) / width), round(cfg.f_max / width), cfg.n_fft // 2 + 1
     last = min(count, spectrum.shape[1] + shift)
-    if top >= count - 1 or first <= shift:
+    edge = slice(*(top - round(below / width) for below in EDGE))
+    if top >= count - 1 or edge.start < shift:
         return spectrum
     out = np.zeros((len(spectrum), count), np.complex64)
     out[:, : spectrum.shape[1]] = spectrum
     places = np.arange(first, last)
     rise, fall = (places - first) / (top - first), (last - 1 - places) / (FALL * last)
     rise, fall = (np.float32(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1))) for ramp in (rise, fall))
-    edge = slice(*(top - round(below / width) for below in EDGE))
     moved = slice(edge.stop - shift, edge.stop - shift + (edge.stop - edge.start))  # what comes right above it
     wanted, found = (_power(spectrum[:, part], round(STEADY_SECONDS * cfg.frames_per_second)) for part in (edge, moved))
     gain = np.sqrt(np.minimum(wanted / found, MAX_POWER))[:, None]
