@@ -30,7 +30,6 @@ from specmaskgit_cli.evaluation.distances import frechet, jackknife, kernel_dist
 from specmaskgit_cli.evaluation.judge import judge
 from specmaskgit_cli.evaluation.recognition import Recogniser, measure
 from specmaskgit_cli.evaluation.tables import Table, markdown, plain
-from specmaskgit_cli.options import STEPS
 
 MEL = MelConfig()
 
@@ -394,9 +393,9 @@ def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monke
         assert {"fad", "kad", "text_audio", "hit5"} <= row.keys() and row["seconds_a_clip"] > 0
     fast, slow, diffusion = report["sweeps"]["strategy"]
     columns = json.loads((trained[1] / "config.json").read_text())["generator"]["max_columns"]
-    assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == STEPS
+    assert slow["settings"]["steps"] == 5 * columns and fast["settings"]["steps"] == 2
     # Half a second is 3 columns of 5 tokens. The model is told its guidance, so that no step takes two passes.
-    assert slow["passes"] == 15 and fast["passes"] == STEPS and 1 <= diffusion["passes"] <= 15
+    assert slow["passes"] == 15 and fast["passes"] == 2 and 1 <= diffusion["passes"] <= 15
     assert fast["rtf"] == pytest.approx(fast["core_seconds_a_clip"] / 0.5) and fast["diversity"] > 0
 
     def refuse(*_):
@@ -425,7 +424,7 @@ def test_evaluate_paper(model, trained, sound_folder, tmp_path, capsys, monkeypa
     expected = ["real clips", "copy synthesis", "round trip", "default", "4 steps", "24 steps", "autoregressive",
                 "absorbing diffusion", "by sound", "by text and sound", "random order"]  # fmt: skip
     assert rows.count("default") == 1 and set(expected) <= set(rows)
-    assert f"{STEPS} steps" not in rows and "one token a step, in time (autoregressive)" in rows
+    assert "2 steps" not in rows and "one token a step, in time (autoregressive)" in rows
     assert "smg evaluate paper --data shards --prompts prompts.csv" in text and str(tmp_path) not in text
     assert len(_pixels(folder / "sheet.png")) > 160
     report = json.loads((folder / "sampling.json").read_text())

@@ -15,15 +15,20 @@ from .model import evaluate_model
 from .model import tables as model_tables
 from .sampling import COLUMNS, evaluate_sampling, header, table
 from .tables import Table, earlier, markdown, write_report
-from .ways import DEFAULT, Way
+from .ways import DEFAULT, Way, in_steps
 
 PAGE, MODEL, SAMPLING, SHEET = "results.md", "model.json", "sampling.json", "sheet.png"
 DEFAULT_ROW = "default"
 # What is asked, and the row that is compared with the default one.
 QUESTIONS = (
-    (f"half of the steps (1 for {STEPS})", "1 step"),
-    (f"twice as many steps (4 for {STEPS})", "4 steps"),
-    (f"eight times as many steps (16 for {STEPS})", "16 steps"),
+    *(
+        (f"{said} steps ({count} for {STEPS})", in_steps(count))
+        for said, count in (
+            ("half of the", STEPS // 2),
+            ("twice as many", 2 * STEPS),
+            ("eight times as many", 8 * STEPS),
+        )
+    ),
     ("one token a step, in time (autoregressive)", "autoregressive"),
     ("absorbing diffusion, 100 steps", "absorbing diffusion"),
     ("random positions, not the surest", "random order"),

@@ -38,7 +38,7 @@ def sweeps(cells: int, sounds: bool = True, others: tuple[str, ...] = ()) -> dic
         ("absorbing diffusion", replace(flat, steps=DIFFUSION_STEPS, order="random", schedule="ancestral")),
     ]
     ways = {
-        "steps": [(f"{n} steps" if n > 1 else "1 step", _with(steps=n)) for n in (1, 2, 4, 8, 12, 16, 24)],
+        "steps": [(in_steps(n), _with(steps=n)) for n in (1, 2, 4, 8, 12, 16, 24)],
         "strategy": [(name, Way(settings)) for name, settings in strategies],
         "condition": [(f"by {condition}", Way(condition=condition)) for condition in CONDITIONS],
         "order": [(f"{order} order", _with(order=order)) for order in ("confidence", "halton", "random")],
@@ -50,6 +50,11 @@ def sweeps(cells: int, sounds: bool = True, others: tuple[str, ...] = ()) -> dic
     if others:
         ways[OTHERS] = [("this model", Way()), *((name, Way(model=name)) for name in others)]
     return ways
+
+
+def in_steps(count: int) -> str:
+    """The name of the row of so many steps."""
+    return "1 step" if count == 1 else f"{count} steps"
 
 
 def _with(**settings) -> Way:
