@@ -135,6 +135,18 @@ class VocoderConfig:
 
 
 @dataclass(frozen=True)
+class EnvelopeConfig:
+    """Estimator of the envelope of missing bands, see `envelope`; of no width where a checkpoint has none, as in the
+    paper."""
+
+    width: int = 0
+    layers: int = 6
+    kernel: int = 5  # steps of time
+    bands: int = 64  # up to half the sample rate
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True)
 class CheckpointConfig:
     """Everything in a checkpoint's config.json."""
 
@@ -148,6 +160,7 @@ class CheckpointConfig:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    envelope: EnvelopeConfig = field(default_factory=EnvelopeConfig)
 
     @property
     def rows(self) -> int:
@@ -165,6 +178,7 @@ PRESETS: dict[str, CheckpointConfig] = {
         name="small",
         tokenizer=TokenizerConfig(texture_layers=2),
         generator=GeneratorConfig(style_dims=32, contour_steps=4),
+        envelope=EnvelopeConfig(width=192),
     ),
     "paper": CheckpointConfig(
         name="paper",
@@ -183,6 +197,7 @@ PRESETS: dict[str, CheckpointConfig] = {
         ),
         embedder=EmbedderConfig(dim=512),
         vocoder=VocoderConfig(kind="vocos", width=512, layers=8),
+        envelope=EnvelopeConfig(width=192),
     ),
     # Seconds to train: for tests and for trying the training commands.
     "tiny": CheckpointConfig(
@@ -200,6 +215,7 @@ PRESETS: dict[str, CheckpointConfig] = {
         generator=GeneratorConfig(width=32, layers=2, heads=2, style_dims=4, contour_steps=2),
         embedder=EmbedderConfig(width=8, layers=2),
         vocoder=VocoderConfig(width=32, layers=2),
+        envelope=EnvelopeConfig(width=16, layers=2, bands=32, dropout=0.0),
     ),
 }
 
@@ -261,13 +277,16 @@ _LIMITS = {
     "embedder.n_mels": (1, 4096),
     "embedder.seconds": (0.1, 60),
     "vocoder.iterations": (0, 1000),
+    "envelope.dropout": (0, 1),
+    "envelope.bands": (2, 4096),
+    "envelope.kernel": (1, 255),
 }
 _LIMIT = (0, 1 << 20)  # of all other numbers
 
 
 def check_config(config: CheckpointConfig, where: str) -> None:
     """Raise SmgError for settings that no model can have, with the setting named."""
-    for part in ("mel", "tokenizer", "generator", "embedder", "vocoder"):
+    for part in ("mel", "tokenizer", "generator", "embedder", "vocoder", "envelope"):
         for name, value in to_dict(getattr(config, part)).items():
             low, high = _LIMITS.get(f"{part}.{name}", _LIMIT)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -283,6 +302,7 @@ def check_config(config: CheckpointConfig, where: str) -> None:
         (tokenizer.patch % max(1, generator.contour_steps), "contour_steps has to divide patch"),
         (generator.condition_dim != config.embedder.dim, "condition_dim has to be the embedder's dim"),
         (config.embedder.kind not in EMBEDDERS, f"the embedder's kind has to be one of {', '.join(EMBEDDERS)}"),
+        (config.envelope.kernel % 2 == 0, "the envelope's kernel has to be odd"),
         (config.vocoder.kind not in VOCODERS, f"the vocoder's kind has to be one of {', '.join(VOCODERS)}"),
     ):
         if wrong:

@@ -41,7 +41,7 @@ def trained(sound_folder, tmp_path_factory):
 
     root = Path(os.environ.get("SMG_TEST_RUNS") or tmp_path_factory.mktemp("runs"))
     os.environ["SMG_CACHE"] = str(root / "cache")
-    runs = {stage: str(root / stage) for stage in ("tokenizer", "embedder", "generator", "vocoder")}
+    runs = {stage: str(root / stage) for stage in ("tokenizer", "embedder", "generator", "vocoder", "envelope")}
     checkpoint = root / "checkpoint"
     if checkpoint.exists():
         return {stage: Path(run) for stage, run in runs.items()}, checkpoint
@@ -52,6 +52,7 @@ def trained(sound_folder, tmp_path_factory):
         "embedder": ["--preset", "tiny", "--steps", "2"],
         "generator": generator,
         "vocoder": ["--preset", "tiny", "--steps", "3"],  # adversarial from the second step on
+        "envelope": ["--preset", "tiny", "--steps", "3"],
     }.items():
         assert _run(["train", stage, *common, "-o", runs[stage], *more]) == 0
     finished = str(root / "finished")  # the packed one can be told guidance, as the shipped one can

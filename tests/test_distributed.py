@@ -24,12 +24,13 @@ from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.training import distributed, generator, loop, tokenizer  # noqa: E402
 from specmaskgit_cli.training.data import open_cache  # noqa: E402
 from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
+from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402
 from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
 from specmaskgit_cli.training.parts import Part  # noqa: E402
 from specmaskgit_cli.training.vocoder import VocoderStage  # noqa: E402
 
 STEPS, BATCH = 3, 5  # which two processes cannot share evenly
-STAGES = "tokenizer", "embedder", "generator", "vocoder"
+STAGES = "tokenizer", "embedder", "generator", "vocoder", "envelope"
 
 
 @contextlib.contextmanager
@@ -97,6 +98,8 @@ def stage_of(name, folder, accumulate=1, workers=0):
     if name == "vocoder":
         config = dataclasses.replace(config, vocoder=dataclasses.replace(config.vocoder, kind="vocos"))
         return VocoderStage(config, options, train, val)
+    if name == "envelope":
+        return EnvelopeStage(config, options, train, val)
     torch.manual_seed(1)
     codes, tower = Tokenizer(config.tokenizer, config.mel), AudioTower(config.embedder, config.mel)
     return GeneratorStage(config, options, train, val, codes, embed_text, tower.requires_grad_(False), "both")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..checkpoint import resolve
 from ..checkpoint.layout import Checkpoint, write_config
-from ..config import PRESETS
+from ..config import PRESETS, EnvelopeConfig
 from ..errors import UsageError
 
 
@@ -37,6 +37,7 @@ def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
     config = replace(
         config, name=f"untrained {preset}", embedder=replace(config.embedder, dim=dim),
         generator=replace(config.generator, condition_dim=dim, style_dims=0),
+        envelope=EnvelopeConfig(),
     )  # fmt: skip
     torch.manual_seed(0)
     with new_checkpoint(output) as folder:

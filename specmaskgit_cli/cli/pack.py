@@ -16,7 +16,9 @@ from .train_options import Text, require_torch, text_files, told_unless
 def pack(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Run directories: tokenizer, generator, embedder, vocoder; the last two may be converted."),
+        typer.Argument(
+            help="Run directories of stages; embedder, vocoder and envelope may be left out, the first two converted."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Checkpoint directory to make.")],
     data: Annotated[

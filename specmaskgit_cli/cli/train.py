@@ -175,6 +175,21 @@ def vocoder(
     _train(VocoderStage(config, options, train, val, adversarial), output, as_json, quiet)
 
 
+@app.command()
+def envelope(
+    data: Data, output: Run, minutes: Minutes = 30, steps: Steps = None, batch: Batch = 16, preset: Preset = "small",
+    seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
+    accumulate: Accumulate = 1, workers: Workers = 0,
+    as_json: common.AsJson = False, quiet: common.Quiet = False,
+) -> None:  # fmt: skip
+    """Train what estimates the level of missing high frequencies, for `smg extend`."""
+    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    from ..training.envelope import EnvelopeStage
+
+    config, train, val = _open(data, _preset(preset), options, waves=True, quiet=quiet)
+    _train(EnvelopeStage(config, options, train, val), output, as_json, quiet)
+
+
 app.command()(finetune)
 app.command()(pack)
 

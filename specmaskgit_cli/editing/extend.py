@@ -8,6 +8,7 @@ import numpy as np
 
 from ..audio.files import resample
 from ..audio.mel import log_mel
+from ..envelope import envelope, impose, known_bands, step_samples
 from ..errors import UsageError
 from ..options import EDIT_RANGES, ExtendOptions
 from ..pipeline import CONTEXT_COLUMNS
@@ -21,6 +22,8 @@ FLANK = 1.1  # of `band`: its upper end is this much above its lower
 WEAK = 1.15  # a sound fades towards its cut-off: what lies above this share of it says nothing of the level there
 STRADDLE = 0.5  # of a patch may be made anew without drawing it, so that the model hears all that is known
 TRUST = 0.5  # in the level of what is drawn, against the lower bands' envelope carried upwards
+CONFIDENCE = 0.7  # in the estimated envelope, against the level of what was made
+JOIN_STEPS = 8  # of the levels, over which those of two windows are compared
 REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
@@ -55,25 +58,27 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
     window, overlap = int(config.generator.max_columns * column), int(CONTEXT_COLUMNS * column)
     starts = list(range(0, max(1, len(samples) - overlap), window - overlap))
     original = samples[:0]  # of the overlap, before anything was added to it
+    levels = None
     for index, start in enumerate(starts):
         part = samples[start : start + window]
         done = max(0, len(original) - round(REMADE_SECONDS * rate))
         low = np.concatenate([original, part[len(original) :]])
         original = low[window - overlap :]
-        part[:], mel = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff)
+        part[:], mel, levels = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff, levels)
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
     allowed = cutoff >= EDIT_RANGES["cutoff"][0]  # which it is but for rates of 1 kHz
     return Edited(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 
-def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, np.ndarray]:
-    """`part` [m, channels], of which `done` samples are extended already, extended throughout; and its mel.
+def _extend_window(request, part, low, done, rate, cutoff, before) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """`part` [m, channels], of which `done` samples are extended already, extended throughout; its mel; and the levels
+    [steps, bands] its new bands were brought to, if they were, at the level of the part itself.
 
-    `low` is the same without what was added.
+    `low` is the same without what was added, `before` the levels of the window before.
     """
     config = request.pipe.config
     if not part.any():
-        return part, log_mel(np.zeros(config.column_samples), config.mel)
+        return part, log_mel(np.zeros(config.column_samples), config.mel), None
     heard = excerpt(part, rate, config)
     cfg = config.mel
     fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
@@ -81,15 +86,39 @@ def _extend_window(request, part, low, done, rate, cutoff) -> tuple[np.ndarray, 
     fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff / WEAK, None, cfg)
     free = np.arange(len(heard.wave)) >= begin
     made = regenerate(request, heard.wave, fresh, free, TRUST, STRADDLE)
+    made += air(made[:, None], cfg.sample_rate, cfg.f_max)[:, 0]
+    known, levels = known_bands(cutoff, cfg, config.envelope.bands), None
+    if config.envelope.width and known.any():
+        gain = 2 * np.log(heard.gain)
+        levels = _levels(request, heard.wave, heard.place(len(part)), known) - gain
+        if before is not None:
+            levels = carried(levels, before, CONTEXT_COLUMNS * config.column_samples // step_samples(cfg))
+        made = impose(made, levels + gain, known, CONFIDENCE, cfg)
     # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
     mono = heard.mono(made, len(part))[:, None]
     shares = _shares(band(low, rate, cutoff / 2, cutoff), heard.mix, rate)
     change = band(mono * shares - low, rate, cutoff / FLANK, None)
-    change += air(low + change, rate, cfg.f_max)
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
     rise = np.clip((np.arange(len(part)) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(len(part))
     rise = rise.astype(np.float32)[:, None]
-    return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg)
+    return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg), levels
+
+
+def _levels(request: Request, wave: np.ndarray, length: int, known: np.ndarray) -> np.ndarray:
+    """The most likely levels [steps, bands] of all bands of a sound [n], silent after `length`, as `envelope` has
+    them."""
+    cfg = request.pipe.config.mel
+    found = envelope(wave, cfg, len(known))
+    heard = np.arange(len(found)) * step_samples(cfg) < length
+    return request.pipe.runtime.estimate(found[None], known[None], heard[None])[0]
+
+
+def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:
+    """Levels [steps, bands] of a window, beginning where those of the one before end, which it overlaps by so many
+    steps: what a whole window is like moves the levels in it, and a step would be heard where one follows another."""
+    end = slice(overlap - min(JOIN_STEPS, overlap), overlap)
+    difference = (before[len(before) - overlap :][end] - levels[end]).mean(axis=0)
+    return levels + difference * np.clip(2 - np.arange(len(levels)) / max(overlap, 1), 0, 1)[:, None]
 
 
 def _shares(low: np.ndarray, mix: np.ndarray, rate: int) -> np.ndarray:

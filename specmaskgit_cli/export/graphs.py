@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..config import CheckpointConfig
 from ..errors import SmgError
 from ..models.embedder import AudioTower
+from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
 from ..models.vocoder import Vocoder
@@ -115,6 +116,15 @@ def export_vocoder(model: Vocoder, config: CheckpointConfig, folder: Path) -> No
     mel = torch.zeros(2, config.mel.n_mels, 64)
     shapes = ({0: "batch", 2: torch.export.Dim("frames", min=4, max=1 << 20)},)
     _export(Method(model, "forward"), (mel,), ["mel"], "waveform", shapes, folder / "vocoder.onnx")
+
+
+def export_envelope(model: EnvelopeEstimator, config: CheckpointConfig, folder: Path) -> None:
+    """Write envelope.onnx."""
+    bands, steps = config.envelope.bands, torch.export.Dim("steps", min=2, max=1 << 20)
+    inputs = torch.zeros(2, 48, 2 * bands), torch.ones(2, bands) > 0, torch.ones(2, 48) > 0
+    shapes = {0: "batch", 1: steps}, {0: "batch"}, {0: "batch", 1: steps}
+    path = folder / "envelope.onnx"
+    _export(Method(model, "forward"), inputs, ["found", "known", "heard"], "levels", shapes, path)
 
 
 def as_stored(model: nn.Module) -> nn.Module:

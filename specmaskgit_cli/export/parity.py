@@ -24,6 +24,7 @@ METHODS = {
     "head": "logits",
     "audio_encoder": "tower",
     "vocoder": "vocode",
+    "envelope": "estimate",
 }
 TEXTS = ("dog barking", "rain on a tin roof, and thunder far away")
 
@@ -90,6 +91,10 @@ def _inputs(graph: str, config: CheckpointConfig, rng: np.random.Generator, batc
         against, scale = np.arange(cells - drawn, cells), np.linspace(0, 4, drawn, dtype=np.float32)
         level, codes = levels - 1 if batch == 1 else 0, tokens.reshape(-1, levels)[:cells]
         return {"hidden": hidden, "codes": codes, "level": level, "against": against, "scale": scale}
+    if graph == "envelope":
+        found = rng.normal(-5, 3, (batch, 4 * columns, 2 * config.envelope.bands)).astype(np.float32)
+        known = np.arange(config.envelope.bands) < rng.integers(1, config.envelope.bands, (batch, 1))
+        return {"found": found, "known": known, "heard": np.ones(found.shape[:2], bool)}
     return {"mel": mel}
 
 

@@ -26,7 +26,8 @@ from ..runtime.base import WEIGHTS, Runtime
 
 # Not "features": it would hold the generator's weights a second time.
 GRAPHS = (
-    "text_encoder", "tokenizer_encoder", "tokenizer_decoder", "generator", "head", "audio_encoder", "vocoder"
+    "text_encoder", "tokenizer_encoder", "tokenizer_decoder", "generator", "head", "audio_encoder", "vocoder",
+    "envelope",
 )  # fmt: skip
 TOKENIZER, FILTERS, STYLES = "text_tokenizer.json", "mel_filters.npy", "styles.npz"
 # Copied as they are: the credits have to travel with the weights.

@@ -19,6 +19,7 @@ WEIGHTS = {
     "head": "generator.safetensors",
     "audio_encoder": "audio_encoder.safetensors",
     "vocoder": "vocoder.safetensors",
+    "envelope": "envelope.safetensors",
 }
 
 
@@ -131,3 +132,8 @@ class Runtime(ABC):
     @abstractmethod
     def vocode(self, mel: np.ndarray) -> np.ndarray:
         """Mel to waveform, float32 [B, frames * hop]; for checkpoints with a neural vocoder."""
+
+    @abstractmethod
+    def estimate(self, found: np.ndarray, known: np.ndarray, heard: np.ndarray) -> np.ndarray:
+        """Levels float32 [B, steps, bands] of a sound's missing bands, as `models.envelope` has it; for checkpoints
+        whose envelope has a width."""

@@ -118,6 +118,9 @@ class OnnxRuntime(Runtime):
     def vocode(self, mel):
         return self._run("vocoder", len(mel), mel.shape[2] * self.config.mel.hop_length, mel=mel)
 
+    def estimate(self, found, known, heard):
+        return self._run("envelope", *found.shape[:2], known.shape[1], found=found, known=known, heard=heard)
+
 
 def _names(path: Path) -> list[str]:
     """The weights a graph is to be given. Raises SmgError for a file that is no list of names."""

@@ -49,6 +49,7 @@ class TorchRuntime(Runtime):
 
     def _build(self, name: str):
         from ..models.embedder import AudioTower
+        from ..models.envelope import EnvelopeEstimator
         from ..models.generator import Generator
         from ..models.tokenizer import Tokenizer
         from ..models.vocoder import build_vocoder
@@ -60,6 +61,8 @@ class TorchRuntime(Runtime):
             return Generator(config.generator, config.tokenizer, config.rows)
         if name == "audio_encoder":
             return AudioTower(config.embedder, config.mel)
+        if name == "envelope":
+            return EnvelopeEstimator(config.envelope)
         return build_vocoder(self.source("vocoder").config.vocoder, config.mel)
 
     def _call(self, function, *arrays: np.ndarray) -> np.ndarray:
@@ -97,3 +100,6 @@ class TorchRuntime(Runtime):
 
     def vocode(self, mel):
         return self._call(self.model("vocoder"), mel)
+
+    def estimate(self, found, known, heard):
+        return self._call(self.model("envelope"), found, known, heard)

@@ -16,17 +16,19 @@ import torch
 from safetensors.numpy import save_file as save_arrays
 
 from ..checkpoint.layout import write_config, write_sums
-from ..config import CheckpointConfig, check_config, differing
+from ..config import CheckpointConfig, EnvelopeConfig, check_config, differing
 from ..errors import SmgError
 from ..export.graphs import (
     as_stored,
     export_audio_encoder,
+    export_envelope,
     export_generator,
     export_tokenizer,
     export_vocoder,
     save_half,
 )
 from ..models.embedder import AudioTower
+from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
 from ..models.vocoder import build_vocoder
 from ..runtime.text import TextEncoder
@@ -47,7 +49,7 @@ def pack(
 
     Args:
         runs: run directories, in any order; tokenizer and generator are needed, a vocoder is optional (without one
-            the checkpoint uses Griffin-Lim), so is an embedder. These two may be converted ones as well.
+            the checkpoint uses Griffin-Lim), so are an embedder, which may be converted as well, and an envelope.
         text_files: directory with onnx/text_encoder.onnx and text/tokenizer.json.
         clips: training clips, from which the list of known sounds and their styles are made.
         documents: texts to write beside the model by file name, such as the model card README.md.
@@ -113,9 +115,12 @@ def _merge_configs(found: dict[str, Path], name, version, license, training_data
     if "embedder" in configs:
         base = replace(base, embedder=configs["embedder"].embedder)
     vocoder = configs["vocoder"].vocoder if "vocoder" in configs else replace(base.vocoder, kind="griffin-lim")
-    if "vocoder" in configs and (other := differing(configs["vocoder"].mel, base.mel)):
-        raise SmgError(f"{found['vocoder']}: was made for other mels than {found['generator']}: {other}")
-    merged = replace(base, vocoder=vocoder, name=name, version=version, license=license, training_data=training_data)
+    envelope = configs["envelope"].envelope if "envelope" in configs else EnvelopeConfig()
+    for stage in ("vocoder", "envelope"):
+        if stage in configs and (other := differing(configs[stage].mel, base.mel)):
+            raise SmgError(f"{found[stage]}: was made for other mels than {found['generator']}: {other}")
+    base = replace(base, vocoder=vocoder, envelope=envelope)
+    merged = replace(base, name=name, version=version, license=license, training_data=training_data)
     check_config(merged, "the parts do not fit each other")
     return merged
 
@@ -154,6 +159,11 @@ def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clip
         save_half(vocoder, folder / "vocoder.safetensors")
         export_vocoder(vocoder, config, folder / "onnx")
         report("vocoder packed")
+    if "envelope" in found:
+        estimator = as_stored(load_run(found["envelope"], EnvelopeEstimator(config.envelope)))
+        save_half(estimator, folder / "envelope.safetensors")
+        export_envelope(estimator, config, folder / "onnx")
+        report("envelope packed")
     (folder / "text").mkdir()
     for file in ("onnx/text_encoder.onnx", "text/tokenizer.json"):
         shutil.copy(text_files / file, folder / file)
