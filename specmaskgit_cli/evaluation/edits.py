@@ -127,12 +127,15 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
         "sloped_noise": sloped_noise(low, rate, CUTOFF),
         "true_mel": true_mel(pipe, wave, low, CUTOFF),
     }
-    out = {name: lsd(wave, version, rate) for name, version in versions.items()}
-    out |= {f"{name}_above": lsd(wave, version, rate, ABOVE) for name, version in versions.items()}
-    out |= {f"{name}_model_band": lsd(wave, version, rate, 0, top) for name, version in versions.items()}
-    for name in ("before", "extended", "without_lfr"):
-        for suffix, least in (("", 0.0), ("_above", ABOVE)):
-            out[f"matched_{name}{suffix}"] = np.array([lsd(wave, versions[name], rate, least, floor=f) for f in FLOORS])
+    spans = {suffix: _bins(rate, *span) for suffix, span in {"": (0, rate), "_above": (ABOVE, rate)}.items()}
+    out = {f"{name}_model_band": lsd(wave, version, rate, 0, top) for name, version in versions.items()}
+    original = log_power(wave)
+    for name, version in versions.items():
+        power = log_power(version)
+        for suffix, bins in spans.items():
+            one, two = original[:, bins], power[:, bins]
+            out[name + suffix] = _distance(one, two)
+            out[f"matched_{name}{suffix}"] = np.array([_distance(one, two, floor) for floor in FLOORS])
     return out | {"seconds": seconds}, {"original": wave, "before": low, "extended": made}
 
 
@@ -204,15 +207,22 @@ MEASUREMENTS = {
 }
 
 
-def lsd(
-    reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, high: float = np.inf, floor: float = -np.inf
-) -> float:
+def lsd(reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, high: float = np.inf) -> float:
     """Log-spectral distance of [n] and [n]: root mean square over bins of log10 power (n_fft 2048, hop 512, Hann), mean
-    over frames; from `low` to `high` Hz. `floor`: of log10 power, where it is to be higher than that of all."""
+    over frames; from `low` to `high` Hz."""
+    bins = _bins(rate, low, high)
+    return _distance(log_power(reference)[:, bins], log_power(other)[:, bins])
+
+
+def _bins(rate: int, low: float, high: float) -> np.ndarray:
+    """Bool [N_FFT // 2 + 1], those from `low` to `high` Hz."""
     hz = np.arange(N_FFT // 2 + 1) * rate / N_FFT
-    inside = (hz >= low) & (hz <= high)
-    one, two = (np.maximum(log_power(wave)[:, inside], floor) for wave in (reference, other))
-    difference = one - two
+    return (hz >= low) & (hz <= high)
+
+
+def _distance(one: np.ndarray, two: np.ndarray, floor: float = -np.inf) -> float:
+    """Of log10 power [frames, bins]. `floor`: where it is to be higher than that of all."""
+    difference = np.maximum(one, floor) - np.maximum(two, floor)
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
 
 
