@@ -13,7 +13,8 @@ from specmaskgit_cli.editing.cutoff import find_cutoff
 from specmaskgit_cli.editing.regenerate import Request, correction, fresh_cells, guess, regenerate_mel, settle
 from specmaskgit_cli.editing.source import Source, band, excerpt
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.evaluation.edits import lsd, seam_ratio
+from specmaskgit_cli.evaluation.baselines import log_power
+from specmaskgit_cli.evaluation.edits import lsd, power_distance, seam_ratio
 from specmaskgit_cli.options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
 
 CFG = MelConfig()
@@ -291,4 +292,6 @@ def test_log_spectral_distance():
     assert lsd(a, a, 22050) == 0 and lsd(a, a * 10, 22050) == pytest.approx(2, abs=0.01)
     high = a + band(noise(1, seed=1), 22050, 8000, None)[:, 0]
     assert lsd(a, high, 22050, 0, 6500) < 0.01 < lsd(a, high, 22050, 8000)
-    assert lsd(a, a * 10, 22050, floor=10) == 0 < lsd(a, a * 10, 22050, floor=0.5) < 2
+    one, two = log_power(a), log_power(a * 10)
+    assert power_distance(one, two, 10.0) == 0 < power_distance(one, two, 0.5) < 2
+    assert power_distance(one, two) == pytest.approx(2, abs=0.01)

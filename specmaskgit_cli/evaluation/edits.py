@@ -134,8 +134,8 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
         power = log_power(version)
         for suffix, bins in spans.items():
             one, two = original[:, bins], power[:, bins]
-            out[name + suffix] = _distance(one, two)
-            out[f"matched_{name}{suffix}"] = np.array([_distance(one, two, floor) for floor in FLOORS])
+            out[name + suffix] = power_distance(one, two)
+            out[f"matched_{name}{suffix}"] = np.array([power_distance(one, two, floor) for floor in FLOORS])
     return out | {"seconds": seconds}, {"original": wave, "before": low, "extended": made}
 
 
@@ -211,7 +211,7 @@ def lsd(reference: np.ndarray, other: np.ndarray, rate: int, low: float = 0, hig
     """Log-spectral distance of [n] and [n]: root mean square over bins of log10 power (n_fft 2048, hop 512, Hann), mean
     over frames; from `low` to `high` Hz."""
     bins = _bins(rate, low, high)
-    return _distance(log_power(reference)[:, bins], log_power(other)[:, bins])
+    return power_distance(log_power(reference)[:, bins], log_power(other)[:, bins])
 
 
 def _bins(rate: int, low: float, high: float) -> np.ndarray:
@@ -220,7 +220,7 @@ def _bins(rate: int, low: float, high: float) -> np.ndarray:
     return (hz >= low) & (hz <= high)
 
 
-def _distance(one: np.ndarray, two: np.ndarray, floor: float = -np.inf) -> float:
+def power_distance(one: np.ndarray, two: np.ndarray, floor: float = -np.inf) -> float:
     """Of log10 power [frames, bins]. `floor`: where it is to be higher than that of all."""
     difference = np.maximum(one, floor) - np.maximum(two, floor)
     return float(np.sqrt((difference**2).mean(axis=1)).mean())
