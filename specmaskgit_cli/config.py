@@ -143,7 +143,7 @@ class EnvelopeConfig:
     layers: int = 6
     kernel: int = 5  # steps of time
     bands: int = 64  # up to half the sample rate
-    dropout: float = 0.1
+    dropout: float = 0.05
 
 
 @dataclass(frozen=True)

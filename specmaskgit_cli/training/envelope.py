@@ -9,13 +9,11 @@ from torch import Tensor
 from ..config import CheckpointConfig
 from ..envelope import FLOOR, envelope, step_samples
 from ..models.envelope import EnvelopeEstimator
-from .data import Clip, ClipCache, Weighted
+from .data import ClipCache, Weighted
 from .loop import Stage, TrainOptions
 
 STEPS = 96  # of a crop: about 4.5 s
 LEAST_KNOWN, MOST_KNOWN = 0.3, 0.94  # of the bands; 64 bands up to 11 kHz: 0.8 to 9 kHz
-LEVELS = -1.0, 0.15  # log10 of the amplitude of a clip, as it is in the data
-MIXED, UNDER = 0.3, (0.05, 1.0)  # of the examples are two sounds; amplitude of the second
 FADING = 0.3  # of the examples end in a slope
 FADING_BANDS, FADING_DEPTH = 4, 4.0  # over which, and nats a band
 FLOORS = np.log([1e-6, 1e-5, 1e-5, 1e-4])  # of power, below which differences do not count, drawn for each example
@@ -36,35 +34,23 @@ class EnvelopeStage(Stage):
         self.lengths = Weighted(np.array([clip.frames for clip in train.clips], float))
         rng = np.random.default_rng(0)
         clips = val.clips[:: max(1, len(val.clips) // 256)]
-        self.validation = [self._envelope(self._crop(val, clip, rng)) for clip in clips]
+        self.validation = [self._example(val, clip, rng, 1.0) for clip in clips]
 
-    def _crop(self, cache: ClipCache, clip: Clip, rng: np.random.Generator) -> np.ndarray:
-        """Part of a clip, of STEPS steps at most."""
-        wave, size = cache.clip_wave(clip), STEPS * step_samples(self.config.mel)
-        start = rng.integers(0, max(1, len(wave) - size + 1))
-        return wave[start : start + size]
-
-    def _envelope(self, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _example(self, cache: ClipCache, clip, rng: np.random.Generator, gain: float) -> tuple[np.ndarray, np.ndarray]:
         """A crop's envelope [STEPS, 2 * bands], and bool [STEPS], which of the steps there are."""
+        size = step_samples(self.config.mel)
+        wave = cache.clip_wave(clip)
+        start = rng.integers(0, max(1, len(wave) - STEPS * size + 1))
+        wave = wave[start : start + STEPS * size] * np.float32(gain)
         found = envelope(wave, self.config.mel, self.bands)
         rest = STEPS - len(found)
         return np.pad(found, ((0, rest), (0, 0))), np.arange(STEPS) < len(found)
 
-    def _mixture(self, rng: np.random.Generator) -> np.ndarray:
-        """A crop of a training clip at some level, with another one under it now and then."""
-        wave, *under = (
-            self._crop(self.train_set, self.train_set.clips[self.lengths.draw(rng)], rng)
-            for _ in range(1 + (rng.random() < MIXED))
-        )
-        for other in under:
-            wave = wave.copy()
-            wave[: len(other)] += rng.uniform(*UNDER) * other[: len(wave)]
-        return wave * np.float32(10 ** rng.uniform(*LEVELS))
-
     def draw(self, part):
-        rows = []
+        clips, rows = self.train_set.clips, []
         for rng in part.rngs(self.options.batch):
-            found, heard = self._envelope(self._mixture(rng))
+            gain = 10 ** rng.uniform(-1.0, 0.15)
+            found, heard = self._example(self.train_set, clips[self.lengths.draw(rng)], rng, gain)
             count = round(rng.uniform(LEAST_KNOWN, MOST_KNOWN) * self.bands)
             seen = found.copy()
             if rng.random() < FADING:
