@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .audio.blur import blur
 from .audio.griffin_lim import istft, stft
 from .audio.mel import band_edges
 from .config import MelConfig
@@ -26,9 +27,7 @@ CLEAR = 1.04  # bands end this much below a cut-off to be known: no filter is a 
 
 def fine(cfg: MelConfig) -> MelConfig:
     """The framing of envelopes: windows and hops twice as long as those of the mel, bands up to half the rate."""
-    return replace(
-        cfg, n_fft=2 * cfg.n_fft, hop_length=2 * cfg.hop_length, f_min=0.0, f_max=cfg.sample_rate / 2
-    )  # fmt: skip
+    return replace(cfg, n_fft=2 * cfg.n_fft, hop_length=2 * cfg.hop_length, f_min=0.0, f_max=cfg.sample_rate / 2)
 
 
 def step_samples(cfg: MelConfig) -> int:
@@ -47,16 +46,13 @@ def envelope(wave: np.ndarray, cfg: MelConfig, bands: int) -> np.ndarray:
         float32 [steps, 2 * bands], steps = ceil(n / `step_samples`): of each band the mean over its frequency bins of
         the log of power, in nats, and what the log of their mean power has beyond it: 0.58 for noise, more for tones.
     """
-    power = np.maximum(np.square(np.abs(stft(_whole(wave, cfg), fine(cfg)))), np.exp(FLOOR, dtype=np.float32))
-    average = _places(cfg, bands)[1]
-    level = np.log(power) @ average
-    found = np.concatenate([level, np.log(power @ average) - level], axis=1)
-    return found.reshape(-1, PAIR, 2 * bands).mean(axis=1)
+    return _measured(_spectrum(wave, cfg), cfg, bands)
 
 
 def known_bands(cutoff: float, cfg: MelConfig, bands: int) -> np.ndarray:
     """Bool [bands]: those that a sound which ends at `cutoff` Hz tells the level of."""
-    return _places(cfg, bands)[0][1:] <= cutoff / CLEAR
+    edges, _ = _places(cfg, bands)
+    return edges[1:] <= cutoff / CLEAR
 
 
 @one_blas_thread()
@@ -73,11 +69,11 @@ def impose(wave: np.ndarray, target: np.ndarray, known: np.ndarray, share: float
         float32 [n].
     """
     bands = len(known)
-    own = envelope(wave, cfg, bands)[:, :bands]
-    change = np.clip(share * (target - _smooth(own)), -MAX_CHANGE, MAX_CHANGE) * ~known
+    spectrum = _spectrum(wave, cfg)
+    own = blur(_measured(spectrum, cfg, bands)[:, :bands], SMOOTH_STEPS, 0, "edge")
+    change = np.clip(share * (target - own), -MAX_CHANGE, MAX_CHANGE) * ~known
     edges, _ = _places(cfg, bands)
     centres = (edges[1:] + edges[:-1]) / 2
-    spectrum = stft(_whole(wave, cfg), fine(cfg))
     hz = np.linspace(0, cfg.sample_rate / 2, spectrum.shape[1])
     moments = (np.arange(len(spectrum)) + 0.5) / PAIR - 0.5
     over_time = np.stack([np.interp(moments, np.arange(len(change)), levels) for levels in change.T], axis=1)
@@ -85,17 +81,25 @@ def impose(wave: np.ndarray, target: np.ndarray, known: np.ndarray, share: float
     return istft(spectrum * np.exp(0.5 * gain).astype(np.float32), fine(cfg))[: len(wave)]
 
 
-def _whole(wave: np.ndarray, cfg: MelConfig) -> np.ndarray:
-    """[n] in whole steps."""
-    return np.pad(wave, (0, -len(wave) % step_samples(cfg)))
+def _spectrum(wave: np.ndarray, cfg: MelConfig) -> np.ndarray:
+    """The transform [frames, bins] of [n] in whole steps."""
+    return stft(np.pad(wave, (0, -len(wave) % step_samples(cfg))), fine(cfg))
+
+
+def _measured(spectrum: np.ndarray, cfg: MelConfig, bands: int) -> np.ndarray:
+    """What `envelope` gives, from the transform."""
+    power = np.maximum(np.square(np.abs(spectrum)), np.exp(FLOOR, dtype=np.float32))
+    _, average = _places(cfg, bands)
+    level = np.log(power) @ average
+    found = np.concatenate([level, np.log(power @ average) - level], axis=1)
+    return found.reshape(-1, PAIR, 2 * bands).mean(axis=1)
 
 
 @lru_cache(maxsize=8)
 def _places(cfg: MelConfig, bands: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges of the bands in Hz [bands + 1], evenly spaced in mel, and the mean over each one's bins [bins, bands]."""
     framing = replace(fine(cfg), n_mels=bands)
-    edges = band_edges(framing)
-    edges = np.concatenate([[0.0], edges[1:-1], [cfg.sample_rate / 2]])
+    edges = np.concatenate([[0.0], band_edges(framing)[1:-1], [cfg.sample_rate / 2]])
     hz = np.linspace(0, cfg.sample_rate / 2, framing.n_fft // 2 + 1)
     inside = (hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])
     inside[-1, -1] = True
@@ -103,12 +107,3 @@ def _places(cfg: MelConfig, bands: int) -> tuple[np.ndarray, np.ndarray]:
     for empty in np.flatnonzero(~inside.any(axis=0)):
         inside[np.abs(hz - edges[empty : empty + 2].mean()).argmin(), empty] = True
     return edges, (inside / inside.sum(axis=0)).astype(np.float32)
-
-
-def _smooth(levels: np.ndarray) -> np.ndarray:
-    """[steps, bands], each step the mean of those around it."""
-    reach = int(4 * SMOOTH_STEPS)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTH_STEPS) ** 2)
-    padded = np.pad(levels, ((reach, reach), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=0)
-    return windows @ (weights / weights.sum())

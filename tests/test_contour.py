@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from specmaskgit_cli.audio.mel import log_mel
-from specmaskgit_cli.config import PRESETS, MelConfig, check_config
+from specmaskgit_cli.config import PRESETS, MelConfig
+from specmaskgit_cli.config_limits import check_config
 from specmaskgit_cli.contour import BRIGHTNESS, LIMIT, RANGE, flagged, follow, from_bytes, smoothed, to_bytes
 from specmaskgit_cli.errors import SmgError
 

@@ -25,7 +25,8 @@ from specmaskgit_cli.batch.jobs import make_jobs
 from specmaskgit_cli.batch.table import read_rows
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.cli.inpaint import _box
-from specmaskgit_cli.config import CheckpointConfig, check_config, from_dict, to_dict
+from specmaskgit_cli.config import CheckpointConfig, from_dict, to_dict
+from specmaskgit_cli.config_limits import check_config
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.options import (
     TASKS,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..audio.blur import blur
 from ..audio.griffin_lim import Known
 from ..audio.mel import log_mel, mel_filterbank
 from ..config import MelConfig
@@ -155,8 +156,8 @@ def correction(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _level(difference: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """The mean of some cells around each, weighted by a Gaussian of their distance: float32 [n_mels, frames]."""
-    weight = _blur(cells.astype(np.float64))
-    total = _blur(np.where(cells, difference, 0.0))
+    weight = _around(cells.astype(np.float64))
+    total = _around(np.where(cells, difference, 0.0))
     # Far from all of them the weights vanish, and the mean with them.
     return (total / (weight + 1e-6)).astype(np.float32)
 
@@ -220,14 +221,8 @@ def _mean_level(level: np.ndarray) -> float:
     return float(0.5 * np.log(np.mean(np.exp(2.0 * level))))
 
 
-def _blur(values: np.ndarray) -> np.ndarray:
-    for axis, deviation in enumerate((BLUR_BANDS, BLUR_FRAMES)):
-        reach = int(4 * deviation)
-        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
-        around = [(reach, reach) if side == axis else (0, 0) for side in range(2)]
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, around), len(weights), axis=axis)
-        values = windows @ (weights / weights.sum())
-    return values
+def _around(values: np.ndarray) -> np.ndarray:
+    return blur(blur(values, BLUR_BANDS, 0), BLUR_FRAMES, 1)
 
 
 def _at_least(mel: np.ndarray, frames: int) -> np.ndarray:

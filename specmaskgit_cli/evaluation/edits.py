@@ -127,11 +127,12 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
         "sloped_noise": sloped_noise(low, rate, CUTOFF),
         "true_mel": true_mel(pipe, wave, low, CUTOFF),
     }
-    spans = {suffix: _bins(rate, *span) for suffix, span in {"": (0, rate), "_above": (ABOVE, rate)}.items()}
-    out = {f"{name}_model_band": lsd(wave, version, rate, 0, top) for name, version in versions.items()}
-    original = log_power(wave)
+    model = _bins(rate, 0, top)
+    spans = {"": _bins(rate, 0, np.inf), "_above": _bins(rate, ABOVE, np.inf)}
+    original, out = log_power(wave), {}
     for name, version in versions.items():
         power = log_power(version)
+        out[f"{name}_model_band"] = power_distance(original[:, model], power[:, model])
         for suffix, bins in spans.items():
             one, two = original[:, bins], power[:, bins]
             out[name + suffix] = power_distance(one, two)

@@ -14,6 +14,7 @@ from .loop import Stage, TrainOptions
 
 STEPS = 96  # of a crop: about 4.5 s
 LEAST_KNOWN, MOST_KNOWN = 0.3, 0.94  # of the bands; 64 bands up to 11 kHz: 0.8 to 9 kHz
+GAINS = -1.0, 0.15  # log10 of the amplitude of a clip, as it is in the data
 FADING = 0.3  # of the examples end in a slope
 FADING_BANDS, FADING_DEPTH = 4, 4.0  # over which, and nats a band
 FLOORS = np.log([1e-6, 1e-5, 1e-5, 1e-4])  # of power, below which differences do not count, drawn for each example
@@ -49,7 +50,7 @@ class EnvelopeStage(Stage):
     def draw(self, part):
         clips, rows = self.train_set.clips, []
         for rng in part.rngs(self.options.batch):
-            gain = 10 ** rng.uniform(-1.0, 0.15)
+            gain = 10 ** rng.uniform(*GAINS)
             found, heard = self._example(self.train_set, clips[self.lengths.draw(rng)], rng, gain)
             count = round(rng.uniform(LEAST_KNOWN, MOST_KNOWN) * self.bands)
             seen = found.copy()

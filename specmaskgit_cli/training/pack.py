@@ -16,7 +16,8 @@ import torch
 from safetensors.numpy import save_file as save_arrays
 
 from ..checkpoint.layout import write_config, write_sums
-from ..config import CheckpointConfig, EnvelopeConfig, check_config, differing
+from ..config import CheckpointConfig, EnvelopeConfig, differing
+from ..config_limits import check_config
 from ..errors import SmgError
 from ..export.graphs import (
     as_stored,
