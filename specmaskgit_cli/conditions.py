@@ -62,7 +62,7 @@ class Conditions:
             style = self.style_of(self._mel(path)) if config.generator.style_dims else None
             return self.runtime.embed_sound(self._read(path, rate), rate), style
         mel = self._mel(path)
-        missing = max(0, config.tokenizer.patch - mel.shape[1])
+        missing = max(0, config.tokenizer.patch_frames - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
         return self.runtime.embed_audio(padded[None]), self.style_of(mel)
 
@@ -80,7 +80,7 @@ class Conditions:
     def score(self, mel: np.ndarray, condition: np.ndarray) -> float:
         """How much nearer what is heard in a mel [n_mels, frames] is to a direction [1, D] than to the known sounds in
         the mean, as a difference of cosines: some sounds are near to everything."""
-        missing = max(0, self.config.tokenizer.patch - mel.shape[1])
+        missing = max(0, self.config.tokenizer.patch_frames - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
         others = self._known.mean(axis=0) if self.sounds else 0.0
         return float(self.runtime.embed_audio(padded[None])[0] @ (condition[0] - others))
@@ -120,7 +120,7 @@ class Conditions:
     def contour_of(self, mel: np.ndarray, known: np.ndarray) -> np.ndarray | None:
         """What of the contour of a mel [n_mels, frames] some cells tell, bool of its shape: loudness where most of a
         column is known, brightness where all is. None if the model knows no contours."""
-        steps, patch = self.config.generator.contour_steps, self.config.tokenizer.patch
+        steps, patch = self.config.generator.contour_steps, self.config.tokenizer.patch_frames
         if not steps:
             return None
         share = known.reshape(len(known), -1, patch).mean(axis=(0, 2))

@@ -7,6 +7,7 @@ Nothing else in the package holds an audio or model constant. `PRESETS` names th
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 
 from .errors import SmgError
@@ -36,12 +37,30 @@ class MelConfig:
     def frames_per_second(self) -> float:
         return self.sample_rate / self.hop_length
 
+    def frames(self, seconds: float) -> int:
+        """The number of frames nearest to a time, at least 1."""
+        return max(1, round(seconds * self.frames_per_second))
+
+    @property
+    def octaves_per_band(self) -> float:
+        """Distance of neighbouring bands where the Slaney scale is logarithmic, that is above 1 kHz."""
+        log_step = math.log2(6.4) / 27
+        bottom, top = (
+            hz * 3 / 200 if hz < 1000 else 15 + math.log2(hz / 1000) / log_step for hz in (self.f_min, self.f_max)
+        )
+        return (top - bottom) / (self.n_mels + 1) * log_step
+
+    def bands(self, octaves: float) -> int:
+        """The number of bands nearest to an interval, at least 1."""
+        return max(1, round(octaves / self.octaves_per_band))
+
 
 @dataclass(frozen=True)
 class TokenizerConfig:
     """Patch tokenizer: ConvNeXt encoder, residual vector quantiser, ConvNeXt decoder with noise texture."""
 
-    patch: int = 16
+    patch_bands: int = 16
+    patch_frames: int = 16
     width: int = 256
     encoder_layers: int = 4
     decoder_layers: int = 5
@@ -51,6 +70,8 @@ class TokenizerConfig:
     levels: int = 6  # residual codes a patch; the paper uses 1
     texture_channels: int = 48
     texture_layers: int = 0  # ConvNeXt blocks that shape the noise
+    cell_bands: int = 4  # the texture is shaped in cells of so many bands and frames
+    cell_frames: int = 4
 
 
 @dataclass(frozen=True)
@@ -165,15 +186,24 @@ class CheckpointConfig:
     @property
     def rows(self) -> int:
         """Rows of the token grid, low to high frequency."""
-        return self.mel.n_mels // self.tokenizer.patch
+        return self.mel.n_mels // self.tokenizer.patch_bands
 
     @property
     def column_samples(self) -> int:
         """Samples of audio that one column of the token grid covers."""
-        return self.tokenizer.patch * self.mel.hop_length
+        return self.tokenizer.patch_frames * self.mel.hop_length
 
 
 PRESETS: dict[str, CheckpointConfig] = {
+    "full": CheckpointConfig(
+        name="full",
+        mel=MelConfig(sample_rate=44100, n_mels=96, f_max=22050.0),
+        tokenizer=TokenizerConfig(
+            patch_frames=32, width=384, encoder_layers=3, decoder_layers=6, levels=12, texture_layers=2, cell_frames=8
+        ),
+        generator=GeneratorConfig(width=256, layers=6, heads=4, style_dims=32, contour_steps=4),
+        envelope=EnvelopeConfig(width=192),
+    ),
     "small": CheckpointConfig(
         name="small",
         tokenizer=TokenizerConfig(texture_layers=2),
@@ -234,6 +264,9 @@ def from_dict(cls, values: dict, where: str = "config.json"):
     if not isinstance(values, dict):
         raise SmgError(f"{where}: expected an object, found {type(values).__name__}")
     fields = {f.name: f for f in dataclasses.fields(cls)}
+    if cls is TokenizerConfig and "patch" in values:  # square patches, as checkpoints up to 0.6 name them
+        values = dict(values)
+        values["patch_bands"] = values["patch_frames"] = values.pop("patch")
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise SmgError(f"{where}: unknown setting {unknown[0]!r}; it may need a newer smg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .config import EMBEDDERS, VOCODERS, CheckpointConfig, EmbedderConfig, MelConfig, to_dict
+from .config import EMBEDDERS, VOCODERS, CheckpointConfig, EmbedderConfig, MelConfig, TokenizerConfig, to_dict
 from .errors import SmgError
 
 # Setting -> lowest and highest value.
@@ -48,9 +48,11 @@ def check_config(config: CheckpointConfig, where: str) -> None:
         *_front_end_faults(mel),
         *_front_end_faults(config.embedder),
         (mel.scale_min >= mel.scale_max, "scale_min has to be below scale_max"),
-        (tokenizer.patch < 1 or mel.n_mels % tokenizer.patch, "patch has to divide n_mels"),
+        (tokenizer.patch_bands < 1 or mel.n_mels % tokenizer.patch_bands, "patch_bands has to divide n_mels"),
         (generator.heads < 1 or generator.width % generator.heads, "heads has to divide the generator's width"),
-        (tokenizer.patch % max(1, generator.contour_steps), "contour_steps has to divide patch"),
+        (tokenizer.patch_frames < 1, "patch_frames has to be at least 1"),
+        (tokenizer.patch_frames % max(1, generator.contour_steps), "contour_steps has to divide patch_frames"),
+        (_uneven(tokenizer), "cells of cell_bands and cell_frames have to divide patches"),
         (generator.condition_dim != config.embedder.dim, "condition_dim has to be the embedder's dim"),
         (config.embedder.kind not in EMBEDDERS, f"the embedder's kind has to be one of {', '.join(EMBEDDERS)}"),
         (config.envelope.kernel % 2 == 0, "the envelope's kernel has to be odd"),
@@ -58,6 +60,15 @@ def check_config(config: CheckpointConfig, where: str) -> None:
     ):
         if wrong:
             raise SmgError(f"{where}: {words}")
+
+
+def _uneven(tokenizer: TokenizerConfig) -> bool:
+    """Whether the cells of the texture do not divide a patch."""
+    return (
+        min(tokenizer.cell_bands, tokenizer.cell_frames) < 1
+        or tokenizer.patch_bands % tokenizer.cell_bands > 0
+        or tokenizer.patch_frames % tokenizer.cell_frames > 0
+    )
 
 
 def _front_end_faults(ends: MelConfig | EmbedderConfig):

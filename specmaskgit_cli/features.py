@@ -99,7 +99,7 @@ def embed_wave(runtime: Runtime, wave: np.ndarray, options: EmbedOptions) -> Emb
         SmgError: a layer the model lacks, or a checkpoint without the graph for them.
     """
     config, layers = runtime.config, options.chosen(runtime.config)
-    samples, patch = config.column_samples, config.tokenizer.patch
+    samples, patch = config.column_samples, config.tokenizer.patch_frames
     columns = max(MIN_COLUMNS, math.ceil(len(wave) / samples))
     kept = max(1, round(len(wave) / samples))
     padded = np.pad(normalize_peak(wave, INPUT_PEAK_DB), (0, columns * samples - len(wave)))

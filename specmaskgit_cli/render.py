@@ -22,7 +22,7 @@ def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator
     on where the grid was cut. `rng` draws the texture.
     """
     config = runtime.config
-    patch, columns = config.tokenizer.patch, tokens.shape[1]
+    patch, columns = config.tokenizer.patch_frames, tokens.shape[1]
     noise = noise_mel(rng, columns * patch, config.mel)
     context = config.tokenizer.decoder_layers * (config.tokenizer.kernel // 2) + 1
     pieces = []

@@ -124,7 +124,7 @@ def regenerate_mel(
     if not fresh.any():
         return mel
     pipe, known = request.pipe, ~fresh
-    patch = pipe.config.tokenizer.patch
+    patch = pipe.config.tokenizer.patch_frames
     rows, columns = mel.shape[0] // patch, mel.shape[1] // patch
     # A patch is drawn as a whole or not at all.
     mask = fresh.reshape(rows, patch, columns, patch).mean(axis=(1, 3)) > least

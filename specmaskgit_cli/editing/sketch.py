@@ -24,7 +24,7 @@ def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
         UsageError: no prompt, a sound that is silent or too long, or a model that cannot be told contours.
     """
     config = request.pipe.config
-    patch, steps = config.tokenizer.patch, config.generator.contour_steps
+    patch, steps = config.tokenizer.patch_frames, config.generator.contour_steps
     if not steps:
         raise UsageError(f"model {config.name!r} has not learned to follow sketches; use one that has")
     if request.condition is None:

@@ -22,7 +22,7 @@ def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
     source.check_whole("vary")
     config = request.pipe.config
     heard = excerpt(source.samples, source.rate, config)
-    mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch
+    mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch_frames
     cells = config.rows * mel.shape[1] // patch
     chosen = request.rng.permutation(cells) < round(options.amount * cells)
     fresh = chosen.reshape(config.rows, -1).repeat(patch, axis=0).repeat(patch, axis=1)

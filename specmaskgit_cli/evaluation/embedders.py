@@ -40,7 +40,7 @@ class OwnEmbedder:
         """Unit length. A sound is brought to the level of those the model was trained on."""
         cfg = self.config.mel
         mel = log_mel(normalize_peak(resample(waveform, rate, cfg.sample_rate), INPUT_PEAK_DB), cfg)
-        missing = max(0, self.config.tokenizer.patch - mel.shape[1])
+        missing = max(0, self.config.tokenizer.patch_frames - mel.shape[1])
         return self.embed_mel(np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(cfg.log_clamp)))
 
     def embed_mel(self, mel: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def _features(pipe: Pipeline, wave: np.ndarray, options: EmbedOptions) -> list[n
     found = [np.concatenate([mel.mean(1), mel.std(1)])]
     found += list(embed_wave(pipe.runtime, wave, options).summary)
     if "audio_encoder.safetensors" in pipe.checkpoint:
-        missing = max(0, pipe.config.tokenizer.patch - mel.shape[1])
+        missing = max(0, pipe.config.tokenizer.patch_frames - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=np.log(pipe.config.mel.log_clamp))
         found.append(pipe.runtime.embed_audio(padded[None].astype(np.float32))[0])
     return found

@@ -51,7 +51,7 @@ def round_trip(pipe: Pipeline, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """A sound through the tokenizer: (the mel that comes out [n_mels, frames], its waveform [n] by the vocoder)."""
     cfg, rng = pipe.config, np.random.default_rng(0)
     mel = log_mel(_whole_frames(pipe, wave), cfg.mel)
-    missing = -mel.shape[1] % cfg.tokenizer.patch
+    missing = -mel.shape[1] % cfg.tokenizer.patch_frames
     padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(cfg.mel.log_clamp))
     decoded = tokens_to_mel(pipe.runtime, pipe.runtime.encode(padded[None])[0], rng)[:, : mel.shape[1]]
     return decoded, mel_to_waveform(pipe.runtime, decoded, rng)[: len(wave)]

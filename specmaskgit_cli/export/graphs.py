@@ -46,7 +46,7 @@ class Method(nn.Module):
 
 def export_tokenizer(model: Tokenizer, config: CheckpointConfig, folder: Path) -> None:
     """Write tokenizer_encoder.onnx and tokenizer_decoder.onnx."""
-    bands, patch, levels = config.mel.n_mels, config.tokenizer.patch, config.tokenizer.levels
+    bands, patch, levels = config.mel.n_mels, config.tokenizer.patch_frames, config.tokenizer.levels
     mel = torch.zeros(2, bands, 3 * patch)
     codes = torch.zeros(2, config.rows, 3, levels, dtype=torch.long)
     columns = torch.export.Dim("columns", min=1, max=4096)

@@ -70,7 +70,7 @@ def probes(graph: str, config: CheckpointConfig) -> list[dict]:
 
 def _inputs(graph: str, config: CheckpointConfig, rng: np.random.Generator, batch: int, columns: int) -> dict:
     levels, size = config.tokenizer.levels, config.tokenizer.codebook_size
-    frames = columns * config.tokenizer.patch
+    frames = columns * config.tokenizer.patch_frames
     if graph == "audio_encoder" and config.embedder.kind == "clap":
         shape = batch, 1, config.embedder.frames, config.embedder.n_mels
         return {"features": rng.normal(-40, 20, shape).astype(np.float32)}

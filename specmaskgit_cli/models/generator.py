@@ -101,7 +101,7 @@ class Generator(nn.Module):
         self.register_buffer("condition_mean", torch.zeros(config.whole_size))
         self.register_buffer("condition_scale", torch.ones(config.whole_size))
         if config.style_dims:  # how styles are told from sounds, see `style.Projection`
-            statistics = STATISTICS * rows * tokenizer.patch
+            statistics = STATISTICS * rows * tokenizer.patch_bands
             self.register_buffer("style_mean", torch.zeros(statistics))
             self.register_buffer("style_scale", torch.ones(statistics))
             self.register_buffer("style_basis", torch.zeros(config.style_dims, statistics))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +21,17 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        with full_precision(x):
+            y = self.depthwise(x.permute(0, 3, 1, 2).to(self.depthwise.weight.dtype)).permute(0, 2, 3, 1)
         y = self.down(gelu(self.up(self.norm(y))))
         return x + self.scale * y
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """Out of mixed precision on a CPU, whose depthwise convolutions in bfloat16 take four times as long as in float32."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -42,15 +52,34 @@ def pick(x: Tensor, cells: Tensor) -> Tensor:
     return x.flatten(0, 1)[cells + starts]
 
 
-def patchify(image: Tensor, patch: int) -> Tensor:
-    """[B, rows*patch, columns*patch] -> [B, rows, columns, patch*patch]."""
+def patchify(image: Tensor, patch: tuple[int, int]) -> Tensor:
+    """[B, rows*bands, columns*frames] -> [B, rows, columns, bands*frames], in patches of (bands, frames)."""
     b, height, width = image.shape
-    grid = image.reshape(b, height // patch, patch, width // patch, patch)
+    bands, frames = patch
+    grid = image.reshape(b, height // bands, bands, width // frames, frames)
     return grid.permute(0, 1, 3, 2, 4).flatten(3)
 
 
-def unpatchify(grid: Tensor, patch: int) -> Tensor:
-    """[B, rows, columns, patch*patch] -> [B, rows*patch, columns*patch]."""
+def unpatchify(grid: Tensor, patch: tuple[int, int]) -> Tensor:
+    """[B, rows, columns, bands*frames] -> [B, rows*bands, columns*frames], the inverse of `patchify`."""
     b, rows, columns, _ = grid.shape
-    grid = grid.reshape(b, rows, columns, patch, patch).permute(0, 1, 3, 2, 4)
-    return grid.reshape(b, rows * patch, columns * patch)
+    bands, frames = patch
+    grid = grid.reshape(b, rows, columns, bands, frames).permute(0, 1, 3, 2, 4)
+    return grid.reshape(b, rows * bands, columns * frames)
+
+
+def to_cells(images: Tensor, cell: tuple[int, int]) -> Tensor:
+    """[B, n, height, width] -> [B, n*bands*frames, height/bands, width/frames]: the pixels of cells as channels, as
+    `F.pixel_unshuffle` gives them for square ones."""
+    b, n, height, width = images.shape
+    bands, frames = cell
+    cells = images.reshape(b, n, height // bands, bands, width // frames, frames)
+    return cells.permute(0, 1, 3, 5, 2, 4).reshape(b, n * bands * frames, height // bands, width // frames)
+
+
+def from_cells(cells: Tensor, cell: tuple[int, int]) -> Tensor:
+    """[B, bands*frames, high, wide] -> [B, high*bands, wide*frames], the inverse of `to_cells` of one image."""
+    b, _, high, wide = cells.shape
+    bands, frames = cell
+    images = cells.reshape(b, bands, frames, high, wide).permute(0, 3, 1, 4, 2)
+    return images.reshape(b, high * bands, wide * frames)

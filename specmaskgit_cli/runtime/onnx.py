@@ -84,7 +84,7 @@ class OnnxRuntime(Runtime):
         return self._run("audio_encoder", len(features), self.config.embedder.dim, features=features)
 
     def encode(self, mel):
-        shape = self.config.rows, mel.shape[2] // self.config.tokenizer.patch, self.config.tokenizer.levels
+        shape = self.config.rows, mel.shape[2] // self.config.tokenizer.patch_frames, self.config.tokenizer.levels
         return self._run("tokenizer_encoder", len(mel), *shape, mel=mel)
 
     def decode(self, tokens, noise):

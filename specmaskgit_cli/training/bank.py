@@ -28,7 +28,7 @@ def make_bank(
         labels: of the clips, and embeddings [labels, D] of what they are called.
         embed_audio: natural-log mel [B, n_mels, frames] -> float32 [B, D]; the clips are chosen by it, or at random.
     """
-    maker, patch, steps = CanvasMaker(clips, config.mel), config.tokenizer.patch, config.generator.contour_steps
+    maker, patch, steps = CanvasMaker(clips, config.mel), config.tokenizer.patch_frames, config.generator.contour_steps
     styles, sounds, contours = [], [], []
     for index, label in enumerate(labels):
         rng = np.random.default_rng(index)

@@ -73,7 +73,7 @@ class TrainableTokenizer(nn.Module):
         [levels, n, dim])."""
         flat = z.reshape(-1, z.shape[-1])
         codes, residuals = [], [flat.detach().float()]
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
             for book in self.tokenizer.quantizer.codebooks:
                 codes.append(nearest(residuals[-1], book))
                 residuals.append(residuals[-1] - book[codes[-1]])

@@ -176,7 +176,7 @@ def caption_from_name(stem: str) -> str:
 
 def open_cache(
     data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print, *, waves: bool = True,
-    workers: int = 0,
+    workers: int = 0, hold_out: frozenset[str] = frozenset(),
 ):  # fmt: skip
     """(training ClipCache, validation ClipCache) of the data, decoding it on the first use.
 
@@ -185,6 +185,8 @@ def open_cache(
     Args:
         waves: whether `clip_wave` will be called; without waveforms the cache is a quarter of the size.
         workers: processes to decode with, if more than one.
+        hold_out: values of `source` in the clips' JSON; such clips are in neither cache, so that a model can be
+            measured on recordings of another origin than its own.
 
     Raises:
         SmgError: no clip could be decoded.
@@ -209,6 +211,8 @@ def open_cache(
     splits: dict[str, list[Clip]] = {"train": [], "val": []}
     for i, piece in enumerate(pieces):
         for row in json.loads((piece / INDEX).read_text())["clips"]:
+            if row["info"].get("source") in hold_out:
+                continue
             if validation:
                 split = "val" if i >= len(training) else "train"
             else:

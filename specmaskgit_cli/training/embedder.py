@@ -43,7 +43,7 @@ class EmbedderStage(Stage):
 
     def _batch(self, split: str, rngs: list) -> tuple[Tensor, Tensor, list[str]]:
         """(mels, embeddings of captions, labels), one for each generator."""
-        frames = COLUMNS * self.config.tokenizer.patch
+        frames = COLUMNS * self.config.tokenizer.patch_frames
         drawn = [self.makers[split].draw(rng, frames) for rng in rngs]
         text = torch.stack([self.captions.draw(clip, rng) for (_, clip), rng in zip(drawn, rngs, strict=True)])
         return torch.from_numpy(np.stack([m.T for m, _ in drawn])), text, [clip.label for _, clip in drawn]

@@ -84,7 +84,7 @@ class GeneratorStage(Stage):
         model.condition_mean[: len(mean)] = mean
         model.condition_scale[: len(scale)] = scale
         if dims := self.config.generator.style_dims:
-            rng, frames = np.random.default_rng(self.options.seed), TYPICAL * self.config.tokenizer.patch
+            rng, frames = np.random.default_rng(self.options.seed), TYPICAL * self.config.tokenizer.patch_frames
             drawn = (self.makers["train"].draw(rng, frames)[0].T[None] for _ in range(STYLE_SOUNDS))
             fitted = Projection.fit(np.concatenate([describe(mel) for mel in drawn]), dims)
             for name, value in vars(fitted).items():
@@ -176,7 +176,7 @@ class GeneratorStage(Stage):
     def _sounds(self, split: str, rngs: list, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
         """(mels, embeddings of captions, which are conditioned on the sound instead, what tells of their styles and of
         their contours), one for each generator."""
-        frames = columns * self.config.tokenizer.patch
+        frames = columns * self.config.tokenizer.patch_frames
         drawn = [self.makers[split].draw(rng, frames) for rng in rngs]
         mel, text = torch.from_numpy(np.stack([m.T for m, _ in drawn])), None
         if self.captions:
@@ -191,7 +191,7 @@ class GeneratorStage(Stage):
 
     def _contours(self, mel: np.ndarray, rngs: list) -> Tensor:
         """What each example is told of its contour, [B, max_columns * contour_size]."""
-        config, patch = self.config.generator, self.config.tokenizer.patch
+        config, patch = self.config.generator, self.config.tokenizer.patch_frames
         if not config.contour_steps:
             return torch.zeros(len(rngs), 0)
         told = np.zeros((len(rngs), config.max_columns, config.contour_size), np.float32)

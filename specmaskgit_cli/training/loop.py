@@ -62,7 +62,9 @@ class Stage:
         torch.manual_seed(options.seed)  # of the first weights; the loop seeds every step
 
     def optimizers(self) -> Optimizers:
-        return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr)
+        return Optimizers(
+            self.model, self.options.muon_lr, self.options.adam_lr, precision=self.options.precision
+        )
 
     def draw(self, part: Part):
         """The examples of a part, as CPU tensors, wherever it is called."""
@@ -164,8 +166,7 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
 
 @torch.no_grad()
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
     for slow, fast in zip(average.buffers(), model.buffers(), strict=True):
         slow.copy_(fast)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn
 
@@ -9,45 +11,57 @@ from torch import Tensor, nn
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised by Newton-Schulz iterations (Jordan et al. 2024).
 
-    `torch.optim.Muon` iterates in bfloat16, which most CPUs emulate slowly; here it is float32 off the GPU.
+    `torch.optim.Muon` iterates in bfloat16, which most CPUs emulate slowly; here `dtype` says in what.
     """
 
-    def __init__(self, parameters, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self, parameters, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0, dtype=torch.float32
+    ):
+        self.dtype = dtype
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
+            alike = defaultdict(list)
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalize(p.grad.lerp(state["momentum"], group["momentum"]))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+                if p.grad is not None:
+                    alike[p.shape].append(p)
+            for shape, matrices in alike.items():
+                self._step(group, matrices, max(1, shape[0] / shape[1]) ** 0.5)
+
+    def _step(self, group: dict, matrices: list[Tensor], stretch: float) -> None:
+        """One update of matrices of one shape, all at once: a GPU is soon kept waiting by many small products."""
+        for p in matrices:
+            self.state[p].setdefault("momentum", torch.zeros_like(p))
+        momenta, gradients = [self.state[p]["momentum"] for p in matrices], [p.grad for p in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+        updates = orthogonalize(ahead, self.dtype).to(ahead.dtype).unbind()
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, updates, alpha=-group["lr"] * stretch)
 
 
-def orthogonalize(g: Tensor, iterations: int = 5) -> Tensor:
-    """Approximately U V^T of the SVD of g [m, n]."""
-    x = g.bfloat16() if g.is_cuda else g.float()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+def orthogonalize(g: Tensor, dtype: torch.dtype = torch.float32, iterations: int = 5) -> Tensor:
+    """Approximately U V^T of the SVD of each matrix of g [..., m, n], computed in `dtype`."""
+    tall = g.shape[-2] > g.shape[-1]
+    x = g.mT if tall else g
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(iterations):
-        a = x @ x.T
-        b = torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315)
-        x = torch.addmm(x, b, x, beta=3.4445)
-    return (x.T if tall else x).to(g.dtype)
+        a = x @ x.mT
+        b = 2.0315 * (a @ a) - 4.7750 * a
+        x = b @ x + 3.4445 * x
+    return x.mT if tall else x
 
 
 class Optimizers:
     """Muon for matrices inside blocks, AdamW for the rest (embeddings, heads, norms, convolutions)."""
 
-    def __init__(self, model: nn.Module, muon_lr: float, adam_lr: float, weight_decay: float = 0.01):
+    def __init__(
+        self, model: nn.Module, muon_lr: float, adam_lr: float, weight_decay: float = 0.01, precision: str = "fp32"
+    ):
         matrices, others = [], []
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         for name, p in model.named_parameters():
             if not p.requires_grad:
                 continue
@@ -55,7 +69,7 @@ class Optimizers:
             (matrices if p.ndim == 2 and inside and min(p.shape) > 1 else others).append(p)
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self.parts.append(Muon(matrices, lr=muon_lr, weight_decay=weight_decay))
+            self.parts.append(Muon(matrices, muon_lr, weight_decay=weight_decay, dtype=dtype))
         if others:
             self.parts.append(torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0))
         self.base = [[g["lr"] for g in part.param_groups] for part in self.parts]

@@ -15,7 +15,7 @@ from . import distributed
 from .canvas import TYPICAL, CanvasMaker
 from .codebooks import Seen, TrainableTokenizer
 from .data import ClipCache, Weighted
-from .energy import energy_score
+from .energy import energy_score, texture_score
 from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
 
@@ -24,6 +24,7 @@ FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
 REVIVE_EVERY = 20
 DECODER = "from_latent", "row_out", "decoder", "norm_out", "patch_out", "texture", "cells_out", "grain"
 REFINE_SHARE = 0.3  # of the learning rates: finished weights are soon lost
+UNIT_SECONDS = 0.0116  # of the times in the energy score
 FIT, REVIVE = 1, 2  # streams of random choices
 
 
@@ -31,7 +32,9 @@ class TokenizerStage(Stage):
     """Loss: energy score of two draws, L1 of the mean, commitment; metrics in nats of log-mel."""
 
     name = "tokenizer"
-    texture = 0.0  # weight of its statistics in the score
+    texture = 1.0  # weight of its statistics in the score
+    texture_from = 0.3  # share of the budget before they count: first the codes have to say anything at all
+    texture_share = 0.5  # of the examples, whose statistics are taken
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache):
         super().__init__(config, options)
@@ -39,7 +42,8 @@ class TokenizerStage(Stage):
         self.model = new_tokenizer(config)
         rng = np.random.default_rng(0)
         self.noise = torch.from_numpy(noise_mel(rng, 8192, config.mel))
-        self.frames = CROP_COLUMNS * config.tokenizer.patch
+        self.frames = CROP_COLUMNS * config.tokenizer.patch_frames
+        self.wide = config.mel.frames(UNIT_SECONDS)
         self.lengths = Weighted(np.sqrt([c.frames for c in train.clips]))
         self.seen: Seen | None = None
 
@@ -55,13 +59,21 @@ class TokenizerStage(Stage):
         zq, commitment = self.quantize(z, part)
         mean, *drawn = tokenizer.distribution(zq)
         draws = [tokenizer.render(mean, *drawn, n) for n in noise]
-        score = energy_score(x, *draws, self.texture)
+        score = self._score(x, *draws)
         l1 = (mean - x).abs().mean()
         loss = score + 0.3 * l1 + 0.1 * commitment
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
         logs = {"score": float(score.detach()), "l1": float(l1.detach()) * nats, "used": self.model.used()}
         share = part.share(self.options.batch)
         return share * loss, {key: share * value for key, value in logs.items()}
+
+    def _score(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        images = [image.float() for image in (x, first, second)]
+        score = energy_score(*images, wide=self.wide)
+        if self.progress < self.texture_from:
+            return score
+        few = max(1, round(self.texture_share * len(x)))
+        return score + texture_score(*(image[:few] for image in images), self.wide, self.texture)
 
     @torch.no_grad()
     def many_latents(self, step: int, batches: int = 8) -> Tensor:
@@ -116,9 +128,16 @@ class TokenizerStage(Stage):
                 piece = mel[begin : begin + self.frames - at].astype(np.float32)
                 if rng.random() < 0.5:
                     piece = piece - rng.uniform(0, 2.3)
+                if rng.random() < 0.3:
+                    piece = piece + self._equalizer(rng)
                 item[at : at + len(piece)] = np.maximum(piece, floor)
                 at += len(piece) + rng.integers(0, 20)
         return torch.from_numpy(out).transpose(1, 2).contiguous()
+
+    def _equalizer(self, rng: np.random.Generator) -> np.ndarray:
+        """A smooth change of level over the bands, float32 [n_mels], at most about 1 nat."""
+        corners = rng.uniform(-1, 0.5, 4)
+        return np.interp(np.linspace(0, 3, self.config.mel.n_mels), np.arange(4), corners).astype(np.float32)
 
     def draw_noise(self, rngs: list) -> Tensor:
         starts = [rng.integers(0, self.noise.shape[1] - self.frames) for rng in rngs]
@@ -137,7 +156,7 @@ class TokenizerStage(Stage):
             error = (mean - x).abs() * nats
             active = x > -0.5
             found = {
-                "score": energy_score(x, *draws, self.texture), "l1": error.mean(), "l1_active": error[active].mean(),
+                "score": energy_score(x, *draws, wide=self.wide) + texture_score(x, *draws, self.wide), "l1": error.mean(), "l1_active": error[active].mean(),
                 "perplexity": perplexity(codes[..., 0], self.config.tokenizer.codebook_size),
             }  # fmt: skip
             for key, value in found.items():
@@ -156,7 +175,7 @@ class RefineStage(TokenizerStage):
             to what its codes leave, before anything is trained. Texture layers that it does not have start as new.
     """
 
-    texture = 2.0
+    texture, texture_from = 2.0, 0.0
 
     def __init__(
         self,
@@ -179,7 +198,7 @@ class RefineStage(TokenizerStage):
         """Crops [n, n_mels, frames] of canvases."""
         out = []
         for rng in rngs:
-            canvas, _ = self.makers[id(clips)].draw(rng, TYPICAL * self.config.tokenizer.patch)
+            canvas, _ = self.makers[id(clips)].draw(rng, TYPICAL * self.config.tokenizer.patch_frames)
             begin = rng.integers(0, len(canvas) - self.frames + 1)
             out.append(canvas[begin : begin + self.frames].T)
         return torch.from_numpy(np.ascontiguousarray(np.stack(out)))
