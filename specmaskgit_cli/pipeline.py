@@ -16,11 +16,10 @@ import numpy as np
 from .audio.levels import fade, normalize_peak, peak_gain
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
-from .conditions import Conditions
-from .config import VocoderConfig
+from .conditioning.bank import Manner, joined
+from .config.settings import VocoderConfig
 from .decoding import DecodeSettings, decode
-from .manner import Manner, joined
-from .options import (
+from .options.base import (
     Box,
     ContinueOptions,
     EditOptions,
@@ -31,14 +30,15 @@ from .options import (
     SketchOptions,
     VaryOptions,
 )
-from .record import Origin, sha256
-from .render import mel_to_waveform, tokens_to_mel
 from .runtime import Runtime, open_runtime
-from .sound import Sound
+from .sounds.record import Origin, sha256
+from .sounds.sound import Sound
+from .synthesis.prompts import Conditions
+from .synthesis.render import mel_to_waveform, tokens_to_mel
 from .threads import one_blas_thread
 
 if TYPE_CHECKING:
-    from .features import Embedding, EmbedOptions
+    from .tasks.embed import Embedding, EmbedOptions
 
 CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
 MIN_COLUMNS = 2
@@ -146,7 +146,7 @@ class Pipeline:
         Raises:
             SmgError: a file that cannot be read, or does not suit the task.
         """
-        from .editing import edit
+        from .tasks import edit
 
         return self._signed(edit(self, options, progress), options.input)
 
@@ -181,7 +181,7 @@ class Pipeline:
         Raises:
             SmgError: a file that cannot be read, an option out of range, or a checkpoint without the graph for it.
         """
-        from .features import EmbedOptions, embed_file
+        from .tasks.embed import EmbedOptions, embed_file
 
         return embed_file(self.runtime, input, options or EmbedOptions(**values))
 
@@ -276,8 +276,8 @@ class Pipeline:
         samples = samples[: round(options.seconds * rate)]
         if not options.loop:
             return fade(normalize_peak(samples), rate), peak_gain(samples)
-        from .editing.loop import JOIN_SECONDS, close_loop
-        from .editing.regenerate import Request
+        from .tasks.loop import JOIN_SECONDS, close_loop
+        from .tasks.regenerate import Request
 
         closed, _ = close_loop(Request.of(self, options, seed), samples[:, None], rate, JOIN_SECONDS)
         return normalize_peak(closed[:, 0]), peak_gain(closed)

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import SmgError
-from ..record import sha256
+from ..sounds.record import sha256
 
 NAME = "results.jsonl"
 SCRATCH = ".smg-batch"  # for files on their way to their names; nothing else lies there

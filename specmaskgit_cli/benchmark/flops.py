@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
 
 
 def matrices(config: CheckpointConfig) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
 from .flops import matrices
 
 MIN_SECONDS = 0.3  # of multiplying, after warming up

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SmgError, UsageError
-from ..options import RANGES, STEPS, GenerateOptions
+from ..options.base import RANGES, STEPS, GenerateOptions
 from ..pipeline import Pipeline, load
 from . import machine
 from .gemm import gemm_rate

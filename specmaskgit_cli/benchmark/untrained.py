@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..checkpoint import resolve
 from ..checkpoint.layout import Checkpoint, write_config
-from ..config import PRESETS, EnvelopeConfig
+from ..config.settings import PRESETS, EnvelopeConfig
 from ..errors import UsageError
 
 
@@ -29,7 +29,7 @@ def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
 
     from ..export.graphs import as_stored, export_generator, export_tokenizer, export_vocoder, save_half
     from ..models.generator import Generator
-    from ..models.vocoder import build_vocoder
+    from ..models.vocoders.base import build_vocoder
     from ..training.pack import new_checkpoint
     from ..training.tokenizer import new_tokenizer
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..config import FORMAT_VERSION, CheckpointConfig, from_dict, to_dict
-from ..config_limits import check_config
+from ..config.limits import check_config
+from ..config.settings import FORMAT_VERSION, CheckpointConfig, from_dict, to_dict
 from ..errors import SmgError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import SmgError
-from .hub import HubName, Progress, cached, pull, snapshot
+from .hub.names import HubName, Progress, cached, pull, snapshot
 from .layout import Checkpoint, load_checkpoint
 
 DEFAULT = "default"

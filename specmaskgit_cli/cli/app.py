@@ -14,7 +14,6 @@ from ..errors import UsageError
 from . import (
     batch,
     benchmark,
-    continuation,
     convert,
     doctor,
     embed,
@@ -33,6 +32,9 @@ from . import (
     train,
     ui,
     vary,
+)
+from . import (
+    continue_ as continuation,
 )
 
 

@@ -36,7 +36,7 @@ def embed(
     Example: smg embed *.wav -o features.npz
     """
     from ..audio.files import check_writable
-    from ..features import EmbedOptions, save_embeddings
+    from ..tasks.embed import EmbedOptions, save_embeddings
 
     started = time.perf_counter()
     options = EmbedOptions(layer_numbers(layer), masked, seed)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import GUIDANCE, STEPS
+from ..options.base import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -108,7 +108,7 @@ def evaluate_model_command(
     from ..audio.files import check_writable
     from ..decoding import DecodeSettings
     from ..evaluation.material import EvaluationOptions
-    from ..options import GenerateOptions
+    from ..options.base import GenerateOptions
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
@@ -127,7 +127,7 @@ def evaluate_model_command(
     header = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "seconds": seconds, "seeds": seeds}
     document = header | {"steps": steps, "guidance": guidance} | results
     if sheet:
-        from ..audio.image import save_sheet
+        from ..spectrogram.image import save_sheet
 
         save_sheet(sheet, mels, pipe.config.mel)
     _hand_over("evaluate model", document, tables(document), output, as_json)

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import GUIDANCE, STEPS, VARIETY, GenerateOptions, OutputOptions
+from ..options.base import GUIDANCE, STEPS, VARIETY, GenerateOptions, OutputOptions
 from . import common
-from .making import make_sounds
-from .targets import Targets
+from .output_files import Targets
+from .run_tasks import make_sounds
 
 STDIN = "-"
 

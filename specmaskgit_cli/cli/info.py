@@ -22,7 +22,7 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
 
     Example: smg info out.wav
     """
-    from ..record import read_record
+    from ..sounds.record import read_record
 
     documents, failures = [], Failures(len(files))
     for file in files:
@@ -69,7 +69,7 @@ def _decibels(value: float) -> float | None:
 
 
 def _lines(measured: dict, record, damage: str | None) -> list[str]:
-    from ..options import OutputOptions
+    from ..options.base import OutputOptions
 
     lines = [
         "{file}  {seconds:.2f} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(**measured),

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options import STEPS, Box, InpaintOptions, OutputOptions
+from ..options.base import STEPS, Box, InpaintOptions, OutputOptions
 from . import common
-from .making import for_each, make_sounds
-from .targets import Targets
+from .output_files import Targets
+from .run_tasks import for_each, make_sounds
 
 
 def inpaint(

@@ -49,7 +49,7 @@ def list_models(as_json: common.AsJson = False) -> None:
 def show(model: Model = None, as_json: common.AsJson = False, quiet: common.ReportOnly = False) -> None:
     """Show the model card and the sounds a model knows."""
     from ..checkpoint import card, resolve
-    from ..config import to_dict
+    from ..config.settings import to_dict
 
     with progress_bar("downloading", quiet) as progress:
         checkpoint = resolve(model, progress)
@@ -96,7 +96,8 @@ def verify(model: Model = None, as_json: common.AsJson = False, quiet: common.Qu
 @app.command()
 def pull(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = False) -> None:
     """Download a model from the Hub, or bring it up to date, and check every file."""
-    from ..checkpoint import hub, load_checkpoint
+    from ..checkpoint import load_checkpoint
+    from ..checkpoint.hub import names as hub
 
     model = _hub_name(name)
     with progress_bar("downloading", quiet) as progress:
@@ -119,7 +120,7 @@ def push(
     quiet: common.Quiet = False,
 ) -> None:
     """Upload a checkpoint to the Hub, with its model card."""
-    from ..checkpoint import publish
+    from ..checkpoint.hub import upload as publish
 
     model = _hub_name(name)
     commit = publish.push(directory, model, private, message, show_progress=not quiet and sys.stderr.isatty())
@@ -132,7 +133,8 @@ def push(
 @app.command()
 def remove(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = False) -> None:
     """Delete a downloaded model from this computer; with @REVISION only that one."""
-    from ..checkpoint import hub, registry
+    from ..checkpoint import registry
+    from ..checkpoint.hub import names as hub
 
     if name == registry.DEFAULT:
         raise SmgError(f"the {name!r} model is part of the program and is not removed; uninstall the program for that")
@@ -145,7 +147,7 @@ def remove(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = Fal
 
 
 def _hub_name(name: str):
-    from ..checkpoint.hub import HubName
+    from ..checkpoint.hub.names import HubName
 
     if model := HubName.parse(name):
         return model

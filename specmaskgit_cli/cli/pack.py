@@ -37,14 +37,14 @@ def pack(
 ) -> None:
     """Assemble a checkpoint directory from one run of each stage."""
     require_torch()
-    from ..training.borrowed import clap_among
     from ..training.card import credits, model_card
+    from ..training.converted import clap_among
     from ..training.loop import run_config
     from ..training.pack import pack as assemble
 
     cache, clips = None, []
     if data:
-        from ..training.data import open_cache
+        from ..data.clips import open_cache
 
         cache = open_cache(data, run_config(runs[0]).mel, report=told_unless(quiet), waves=False)[0]
         clips = cache.clips

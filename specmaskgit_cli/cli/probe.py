@@ -47,11 +47,11 @@ def probe(
     Example: smg probe sounds --folds 5, with a sub-folder of sounds for each label
     """
     from ..audio.files import atomic_path, check_writable
-    from ..evaluation.labels import read_labelled
+    from ..data.labels import read_labelled
     from ..evaluation.probe import ProbeOptions, collect
     from ..evaluation.probe import probe as classify
-    from ..features import EmbedOptions
     from ..pipeline import load
+    from ..tasks.embed import EmbedOptions
 
     look, options = EmbedOptions(layer_numbers(layers), masked, seed), ProbeOptions(folds, strength, seed)
     for target in (cache, output):

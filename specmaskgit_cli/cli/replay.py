@@ -13,8 +13,8 @@ import typer
 from .. import __version__
 from ..errors import SmgError
 from . import common
-from .making import make_sounds
-from .targets import Targets
+from .output_files import Targets
+from .run_tasks import make_sounds
 
 
 def replay(
@@ -40,7 +40,7 @@ def replay(
 
     Example: smg replay dog.wav -o again.wav
     """
-    from ..record import read_record
+    from ..sounds.record import read_record
 
     if (record := read_record(file)) is None:
         raise SmgError(f"{file} does not tell how it was made; only files that smg wrote can be replayed")
@@ -63,7 +63,7 @@ def replay(
 
 def _with_input(record, named: str | None, warnings: list[str]):
     """The options, and in them the file to read: the one recorded if it is as it was, or the one that was named."""
-    from ..record import sha256
+    from ..sounds.record import sha256
 
     if record.input is None:
         if named is not None:

@@ -13,9 +13,9 @@ import typer
 from ..errors import SmgError, UsageError
 from . import common
 from .info import Files
+from .output_files import same_file
 from .player import play as play_file
 from .report import REPLACED, Failures, print_json
-from .targets import same_file
 
 WIDTHS = (16, 10_000)
 IMAGE_SIZE = (1000, 320, 100)  # pixels: width, height of the spectrogram and of the waveform
@@ -38,7 +38,7 @@ def show(
     In colour on a terminal, unless NO_COLOR is set; else in plain characters. Example: smg show out.wav
     """
     from ..audio.files import read_audio
-    from ..audio.image import save_view, view
+    from ..spectrogram.image import save_view, view
 
     _check(files, output, width)
     documents, failures = [], Failures(len(files))
@@ -63,7 +63,7 @@ def show(
 
 def _drawn(file: str, audio, seconds: float, boxes: tuple, width: int | None) -> list[str]:
     """The lines that show a sound in the terminal."""
-    from ..audio.image import palette, view
+    from ..spectrogram.image import palette, view
 
     coloured = _coloured()
     columns, lines = shutil.get_terminal_size()
@@ -93,8 +93,8 @@ def _check(files: list[str], output: str | None, width: int | None) -> None:
 
 def _boxes(file: str, seconds: float) -> tuple:
     """What the file tells of its new parts; where that is damaged, a line says so, and the sound is shown without."""
-    from ..marks import marks
-    from ..record import read_record
+    from ..sounds.marks import marks
+    from ..sounds.record import read_record
 
     try:
         record = read_record(file)
@@ -170,7 +170,7 @@ def _characters(pixels, marked: bool) -> list[str]:
     """Lines of a picture, uint8 [height, width], a character for each pixel."""
     import numpy as np
 
-    from ..audio.image import MARK
+    from ..spectrogram.image import MARK
 
     drawn = np.array(list(RAMP))[pixels.astype(int) * len(RAMP) // 256]
     if marked:

@@ -117,7 +117,7 @@ def generator(
     if one_pass and not refine:
         raise SmgError("--one-pass: names no run to learn from; give it with --refine")
     options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
-    from ..training.borrowed import clap_among
+    from ..training.converted import clap_among
     from ..training.embedder import load_tower
     from ..training.generator import GeneratorStage
     from ..training.guided import continued, taught
@@ -195,7 +195,7 @@ app.command()(pack)
 
 
 def _preset(name: str):
-    from ..config import PRESETS
+    from ..config.settings import PRESETS
 
     if name not in PRESETS:
         raise SmgError(f"--preset {name}: choose from {', '.join(PRESETS)}")
@@ -204,7 +204,7 @@ def _preset(name: str):
 
 def _open(data: list[Path], config, options, waves: bool = False, quiet: bool = False):
     """(configuration, training clips, validation clips)."""
-    from ..training.data import open_cache
+    from ..data.clips import open_cache
 
     told = told_unless(quiet)
     train, val = open_cache(data, config.mel, report=told, waves=waves, workers=options.workers)

@@ -41,7 +41,7 @@ def ui(
     except ImportError:
         raise SmgError("the page needs more packages; pip install 'specmaskgit-cli[ui]'") from None
     from ..pipeline import load
-    from ..ui.server import make_app
+    from ..server.app import make_app
 
     listener, loopback = _listen(host, port)
     with listener:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ..options import GUIDANCE, STEPS, OutputOptions, VaryOptions
+from ..options.base import GUIDANCE, STEPS, OutputOptions, VaryOptions
 from . import common
-from .making import for_each, make_sounds
-from .targets import Targets
+from .output_files import Targets
+from .run_tasks import for_each, make_sounds
 
 
 def vary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..config import EmbedderConfig
+from ..config.settings import EmbedderConfig
 from ..errors import SmgError
 from .source import Source
 from .text import write_embedder_config, write_text_encoder

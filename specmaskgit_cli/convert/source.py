@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from ..checkpoint.hub import HubName
+from ..checkpoint.hub.names import HubName
 from ..errors import SmgError
 
 CONFIG = "config.json"
@@ -67,7 +67,7 @@ def open_source(name: str) -> Source:
         folder = _model_folder(path)
         return _read(folder, None, path.resolve().name)
     if hub := HubName.parse(name):
-        from ..checkpoint.published import fetch_published
+        from ..checkpoint.hub.foreign import fetch_published
 
         folder = fetch_published(hub, lambda folder, names: [_choose(_kind(folder)[0], names, name)], DOCUMENTS)
         return _read(folder, None, hub.repo.partition("/")[2])

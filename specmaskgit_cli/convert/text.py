@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..checkpoint.layout import write_config
-from ..config import CheckpointConfig, EmbedderConfig
+from ..config.settings import CheckpointConfig, EmbedderConfig
 from ..errors import SmgError
 from ..runtime.text import TextEncoder
 from .source import Source

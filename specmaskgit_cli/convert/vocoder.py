@@ -8,7 +8,7 @@ import pickle
 from pathlib import Path
 
 from ..checkpoint.layout import write_config
-from ..config import CheckpointConfig, MelConfig, VocoderConfig, from_dict
+from ..config.settings import CheckpointConfig, MelConfig, VocoderConfig, from_dict
 from ..errors import SmgError
 from .source import Source
 
@@ -30,7 +30,7 @@ def convert_vocoder(source: Source, folder: Path, mel: MelConfig | None = None) 
         SmgError: the weights are not those of such a generator, or it was trained for another front end.
     """
     from ..export.graphs import export_vocoder, save_exact
-    from ..models.vocoder import build_vocoder
+    from ..models.vocoders.base import build_vocoder
 
     mel = mel or MelConfig()
     config = read_config(source, mel)
@@ -109,7 +109,7 @@ def _load(source: Source) -> dict:
 
 def _without_filters(weights: dict, path: Path) -> dict:
     """Leave out BigVGAN's low-pass filters, which are constants, after a look at them."""
-    from ..models.bigvgan import low_pass
+    from ..models.vocoders.bigvgan import low_pass
 
     taps = low_pass()
     for name in [name for name in weights if name.endswith(".filter")]:

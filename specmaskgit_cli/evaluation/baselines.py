@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..audio.griffin_lim import Known, griffin_lim
-from ..audio.mel import log_mel
-from ..editing.air import air
-from ..editing.extend import FLANK
-from ..editing.regenerate import fresh_cells, guess
-from ..editing.source import band, excerpt
+from ..audio.filters import band
+from ..audio.replication import air
 from ..pipeline import Pipeline
-from ..render import mel_to_waveform
+from ..spectrogram.griffin_lim import Known, griffin_lim
+from ..spectrogram.mel import log_mel
+from ..synthesis.render import mel_to_waveform
+from ..tasks.extend import FLANK
+from ..tasks.regenerate import fresh_cells, guess
+from ..tasks.source import excerpt
 
 N_FFT, HOP = 2048, 512
 FLOOR = 1e-8  # of the power spectrum

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import crossfade, normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
-from ..config import MelConfig
+from ..config.settings import MelConfig
+from ..data.canvas import STEADY_DEVIATION
+from ..data.clips import caption_from_name, find_sources, iterate_clips, split_sources
 from ..errors import SmgError
-from ..training.canvas import STEADY_DEVIATION
-from ..training.data import caption_from_name, find_sources, iterate_clips, split_sources
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
 
 PAUSE_SECONDS = 0.5  # at most, between repetitions of a short event
 FADE_SECONDS = 0.1  # between those of a short steady sound

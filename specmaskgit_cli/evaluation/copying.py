@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..audio.mel import log_mel
-from ..config import MelConfig
-from ..training.data import ClipCache
+from ..config.settings import MelConfig
+from ..data.clips import ClipCache
+from ..spectrogram.mel import log_mel
 from .clips import arrange
 from .embedders import OwnEmbedder
 

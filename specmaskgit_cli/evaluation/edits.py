@@ -11,14 +11,14 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import normalize_peak
-from ..editing import edit_source
-from ..editing.cutoff import find_cutoff
-from ..editing.source import Source
+from ..data.clips import find_sources, iterate_clips, split_sources
 from ..errors import SmgError
-from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
+from ..options.base import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
-from ..render import mel_to_waveform
-from ..training.data import find_sources, iterate_clips, split_sources
+from ..synthesis.render import mel_to_waveform
+from ..tasks import edit_source
+from ..tasks.cutoff import find_cutoff
+from ..tasks.source import Source
 from .agreement import agreement
 from .baselines import HOP, N_FFT, brick_wall, interpolated, log_power, mirrored, sloped_noise, true_mel
 

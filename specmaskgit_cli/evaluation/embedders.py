@@ -10,10 +10,10 @@ import numpy as np
 
 from ..audio.files import resample
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
 from ..errors import SmgError, UsageError
 from ..pipeline import Pipeline
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
 
 PLUGINS = "specmaskgit_cli.embedders"  # entry points of other packages: functions without arguments that return one
 CLAP = "laion/clap-htsat-unfused"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError, UsageError
-from ..options import RANGES
+from ..options.base import RANGES
 from ..pipeline import Pipeline
 from .clips import Clip, Prompt, choose, list_clips, read_clips, read_prompts
 from .recognition import Recogniser

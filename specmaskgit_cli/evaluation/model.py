@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
+from ..data.clips import find_sources, open_cache, split_sources
 from ..decoding import DecodeSettings
 from ..pipeline import Pipeline
-from ..training.data import find_sources, open_cache, split_sources
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
 from . import recognition
 from .copying import TrainingClips, summarise
 from .distances import frechet, jackknife, kernel_distance

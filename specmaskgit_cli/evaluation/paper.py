@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..audio.image import save_sheet
-from ..options import STEPS
+from ..data.clips import find_sources, split_sources
+from ..options.base import STEPS
 from ..pipeline import Pipeline
-from ..training.data import find_sources, split_sources
+from ..spectrogram.image import save_sheet
 from .material import EvaluationOptions
 from .model import evaluate_model
 from .model import tables as model_tables
 from .sampling import COLUMNS, evaluate_sampling, header, table
+from .sweeps import DEFAULT, Way, in_steps
 from .tables import Table, earlier, markdown, write_report
-from .ways import DEFAULT, Way, in_steps
 
 PAGE, MODEL, SAMPLING, SHEET = "results.md", "model.json", "sampling.json", "sheet.png"
 DEFAULT_ROW = "default"

@@ -13,12 +13,12 @@ import numpy as np
 
 from ..audio.files import atomic_path
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
+from ..data.labels import LabelledClip, read_wave
 from ..errors import SmgError, UsageError
-from ..features import EmbedOptions, embed_wave
 from ..pipeline import Pipeline
-from .labels import LabelledClip, read_wave
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
+from ..tasks.embed import EmbedOptions, embed_wave
 
 BASELINE = "log-mel"
 TOWER = "audio tower"

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
 from ..errors import SmgError, UsageError
 from ..pipeline import Pipeline
 from ..runtime import Runtime
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
 from .clips import read_prompts
 from .distances import mean_pairwise
 from .embedders import OwnEmbedder, open_embedder
@@ -23,9 +23,9 @@ from .judge import judge
 from .material import EvaluationOptions, Group, gather, likenesses
 from .model import generate_takes, measure_group, warm_up
 from .recognition import Recogniser
+from .sweeps import BOTH, TEXT, Way, sweeps
 from .synthesis import Wish, generate, wishes
 from .tables import Table, earlier, measured, write_report
-from .ways import BOTH, TEXT, Way, sweeps
 
 REPEATED = 4  # with one seed a prompt, every so many prompts are made once more to see how diverse seeds are
 COLUMNS = {

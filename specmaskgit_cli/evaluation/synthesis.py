@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..audio.mel import log_mel
-from ..conditions import INPUT_PEAK_DB
 from ..decoding import DecodeSettings
 from ..pipeline import MIN_COLUMNS, Pipeline
-from ..render import mel_to_waveform, tokens_to_mel
+from ..spectrogram.mel import log_mel
+from ..synthesis.prompts import INPUT_PEAK_DB
+from ..synthesis.render import mel_to_waveform, tokens_to_mel
 from ..threads import one_blas_thread
 
 

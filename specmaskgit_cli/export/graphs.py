@@ -19,13 +19,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
 from ..errors import SmgError
 from ..models.embedder import AudioTower
 from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
-from ..models.vocoder import Vocoder
+from ..models.vocoders.base import Vocoder
 
 OPSET = 18
 EXTERNAL = "safetensors"  # the location that marks an initialiser as supplied from outside

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
 from ..errors import SmgError
 from ..runtime.base import Runtime
 from ..runtime.text import TextEncoder

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..audio.mel import mel_filterbank
 from ..checkpoint.card import known_embeddings, known_sounds
 from ..checkpoint.layout import Checkpoint, read_sums, write_sums
-from ..config import to_dict
+from ..conditioning.bank import Bank
+from ..config.settings import to_dict
 from ..decoding import DecodeSettings
 from ..errors import SmgError
-from ..manner import Bank
 from ..runtime import open_runtime
 from ..runtime.base import WEIGHTS, Runtime
+from ..spectrogram.mel import mel_filterbank
 
 # Not "features": it would hold the generator's weights a second time.
 GRAPHS = (

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import EmbedderConfig, MelConfig
+from ..config.settings import EmbedderConfig, MelConfig
 from .layers import gelu
 
 STEM = 4  # both strides of the first convolution

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import EnvelopeConfig
+from ..config.settings import EnvelopeConfig
 from .layers import gelu
 
 SPREAD = 3.5  # nats: levels are about so far apart

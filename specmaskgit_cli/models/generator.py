@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import GeneratorConfig, TokenizerConfig
-from ..style import STATISTICS
+from ..conditioning.style import STATISTICS
+from ..config.settings import GeneratorConfig, TokenizerConfig
 from .layers import fused, gelu, pick
 
 

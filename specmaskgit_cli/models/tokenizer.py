@@ -1,8 +1,8 @@
 """Spectrogram tokenizer: mel patches to residual codes and back (after SpecVQGAN, Iashin & Rahtu 2021).
 
 What it shares with SpecVQGAN is the grid and the discrete bottleneck. What differs, to be cheap on a CPU: the patch
-is cut linearly and all layers run on the rows x columns grid; a patch has several residual codes (Zeghidour et al. 2021)
-instead of one; and texture that the codes cannot carry is drawn instead of blurred: the decoder is given the log-mel
+is cut linearly and all layers run on the rows x columns grid; a patch has several residual codes (Zeghidour et al.
+2021) instead of one; and texture that the codes cannot carry is drawn instead of blurred: the decoder is given the log-mel
 of white noise and is trained with an energy score (Gneiting & Raftery 2007), a proper scoring rule that needs no
 discriminator. With equal noise the decoder is deterministic.
 """
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import MelConfig, TokenizerConfig
+from ..config.settings import MelConfig, TokenizerConfig
 from .layers import ConvNeXtBlock, from_cells, patchify, to_cells, unpatchify
 
 
@@ -101,7 +101,7 @@ class Tokenizer(nn.Module):
 
     def distribution(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents to mean and deviation images, each [B, n_mels, frames], normalised scale, and to what shapes the
-        texture of cells: [B, n_mels / cell_bands, frames / cell_frames, texture_channels], or None without texture layers."""
+        texture of cells: [B, n_mels / cell_bands, frames / cell_frames, texture_channels]; None without such layers."""
         h = self.from_latent(z) + self.row_out
         for block in self.decoder:
             h = block(h)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..checkpoint.layout import Checkpoint
-from ..config import differing
+from ..config.settings import differing
 from ..errors import SmgError, UsageError
 from .base import Runtime
 

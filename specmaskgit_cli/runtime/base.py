@@ -79,13 +79,13 @@ class Runtime(ABC):
         """Mel to conditions, float32 [B, D], unit length."""
         if self.config.embedder.kind != "clap":
             return self.tower(mel)
-        from ..audio.clap import clap_spectrogram_of_mel
+        from ..spectrogram.clap import clap_spectrogram_of_mel
 
         return self._clap([clap_spectrogram_of_mel(item, self.config.mel, self.config.embedder) for item in mel])
 
     def embed_sound(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """A mono sound float32 [n] to a condition [1, D], by a CLAP, which hears more of it than its mel tells."""
-        from ..audio.clap import clap_spectrogram
+        from ..spectrogram.clap import clap_spectrogram
 
         return self._clap([clap_spectrogram(samples, rate, self.config.embedder)])
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from ..config import CheckpointConfig
-from ..contour import follow, to_bytes
-from ..manner import FILE, Bank
-from ..style import Projection
-from .canvas import TYPICAL, CanvasMaker
-from .data import ClipCache
+from ..conditioning.bank import FILE, Bank
+from ..conditioning.contour import follow, to_bytes
+from ..conditioning.style import Projection
+from ..config.settings import CheckpointConfig
+from ..data.canvas import TYPICAL, CanvasMaker
+from ..data.clips import ClipCache
 
 PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
 CONSIDERED = 48

@@ -6,9 +6,9 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from ..config import MelConfig
-from .borrowed import is_converted, part_of
-from .data import Clip
+from ..config.settings import MelConfig
+from ..data.clips import Clip
+from .converted import is_converted, part_of
 from .loop import run_config
 
 

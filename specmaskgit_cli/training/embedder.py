@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint.layout import SUMS, load_checkpoint
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
+from ..data.canvas import CanvasMaker
+from ..data.caption_embeddings import CaptionBank
+from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..models.embedder import AudioTower
 from . import distributed
-from .canvas import CanvasMaker
-from .caption_bank import CaptionBank
-from .data import ClipCache
 from .loop import Stage, TrainOptions, load_run, run_config
 from .parts import Part
 
@@ -112,7 +112,7 @@ def load_tower(given: Path, config: CheckpointConfig) -> AudioTower:
     if found.dim != wanted:
         raise SmgError(f"{given}: embeds in {found.dim} dimensions, the text encoder in {wanted}")
     if found.kind == "clap":
-        from .borrowed import ClapTower
+        from .converted import ClapTower
 
         return ClapTower(given, config)
     trained = TrainableEmbedder(AudioTower(found, config.mel))

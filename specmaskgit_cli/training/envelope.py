@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import CheckpointConfig
-from ..envelope import FLOOR, envelope, step_samples
+from ..config.settings import CheckpointConfig
+from ..data.clips import ClipCache, Weighted
 from ..models.envelope import EnvelopeEstimator
-from .data import ClipCache, Weighted
+from ..spectrogram.band_envelope import FLOOR, envelope, step_samples
 from .loop import Stage, TrainOptions
 
 STEPS = 96  # of a crop: about 4.5 s

@@ -22,25 +22,18 @@ from torch import Tensor
 
 from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
-from ..conditions import Conditions
-from ..config import to_dict
+from ..conditioning.bank import Bank, joined
+from ..config.settings import to_dict
+from ..data.canvas import TYPICAL
+from ..data.clips import ClipCache, open_cache
 from ..decoding import DecodeSettings, decode
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
-from ..manner import Bank, joined
 from ..runtime.torch import TorchRuntime
+from ..synthesis.prompts import Conditions
 from .bank import make_bank, write_bank
-from .canvas import TYPICAL
 from .card import credits
-from .data import ClipCache, open_cache
-from .generator import (
-    CONDITION_DROPOUT,
-    DEEPER_SHARE,
-    DEEPER_WEIGHT,
-    GeneratorStage,
-    mask_counts,
-    mask_order,
-)
+from .generator import CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage, mask_counts, mask_order
 from .guided import told
 from .loop import TrainOptions, load_run, train
 from .pack import check_free, labels_of, new_checkpoint, write_known_sounds

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import CheckpointConfig
-from ..contour import flagged, follow, smoothed
+from ..conditioning.contour import flagged, follow, smoothed
+from ..conditioning.style import Projection, describe
+from ..config.settings import CheckpointConfig
+from ..data.canvas import SHORT, TYPICAL, CanvasMaker
+from ..data.caption_embeddings import CaptionBank, standardisation
+from ..data.clips import ClipCache
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
-from ..style import Projection, describe
-from .canvas import SHORT, TYPICAL, CanvasMaker
-from .caption_bank import CaptionBank, standardisation
-from .data import ClipCache
 from .guided import Lesson, told
 from .loop import Stage, TrainOptions
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
 from ..errors import SmgError
 from ..models.generator import Generator
 from .loop import load_run, run_config

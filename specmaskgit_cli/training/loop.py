@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..config import CheckpointConfig, from_dict, to_dict
+from ..config.settings import CheckpointConfig, from_dict, to_dict
 from ..errors import SmgError
 from . import distributed
 from .optim import Optimizers
@@ -62,9 +62,7 @@ class Stage:
         torch.manual_seed(options.seed)  # of the first weights; the loop seeds every step
 
     def optimizers(self) -> Optimizers:
-        return Optimizers(
-            self.model, self.options.muon_lr, self.options.adam_lr, precision=self.options.precision
-        )
+        return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr, precision=self.options.precision)
 
     def draw(self, part: Part):
         """The examples of a part, as CPU tensors, wherever it is called."""

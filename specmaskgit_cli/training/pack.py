@@ -16,8 +16,10 @@ import torch
 from safetensors.numpy import save_file as save_arrays
 
 from ..checkpoint.layout import write_config, write_sums
-from ..config import CheckpointConfig, EnvelopeConfig, differing
-from ..config_limits import check_config
+from ..config.limits import check_config
+from ..config.settings import CheckpointConfig, EnvelopeConfig, differing
+from ..data.captions import paraphrases
+from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..export.graphs import (
     as_stored,
@@ -31,12 +33,10 @@ from ..export.graphs import (
 from ..models.embedder import AudioTower
 from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
-from ..models.vocoder import build_vocoder
+from ..models.vocoders.base import build_vocoder
 from ..runtime.text import TextEncoder
 from .bank import make_bank, write_bank
-from .borrowed import copy_part, is_converted, part_of
-from .captions import paraphrases
-from .data import ClipCache
+from .converted import copy_part, is_converted, part_of
 from .generator import projection
 from .loop import load_run, run_config
 from .tokenizer import new_tokenizer

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.mel import noise_mel
-from ..config import CheckpointConfig
+from ..config.settings import CheckpointConfig
+from ..data.canvas import TYPICAL, CanvasMaker
+from ..data.clips import ClipCache, Weighted
 from ..models.tokenizer import Tokenizer
+from ..spectrogram.mel import noise_mel
 from . import distributed
-from .canvas import TYPICAL, CanvasMaker
 from .codebooks import Seen, TrainableTokenizer
-from .data import ClipCache, Weighted
 from .energy import energy_score, texture_score
 from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
@@ -156,7 +156,8 @@ class TokenizerStage(Stage):
             error = (mean - x).abs() * nats
             active = x > -0.5
             found = {
-                "score": energy_score(x, *draws, wide=self.wide) + texture_score(x, *draws, self.wide), "l1": error.mean(), "l1_active": error[active].mean(),
+                "score": energy_score(x, *draws, wide=self.wide) + texture_score(x, *draws, self.wide),
+                "l1": error.mean(), "l1_active": error[active].mean(),
                 "perplexity": perplexity(codes[..., 0], self.config.tokenizer.codebook_size),
             }  # fmt: skip
             for key, value in found.items():

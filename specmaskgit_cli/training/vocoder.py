@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..audio.mel import log_mel, mel_filterbank
-from ..config import CheckpointConfig
-from ..models.vocoder import Vocoder, build_vocoder
-from .data import ClipCache, Weighted
+from ..config.settings import CheckpointConfig
+from ..data.clips import ClipCache, Weighted
+from ..models.vocoders.base import Vocoder, build_vocoder
+from ..spectrogram.mel import log_mel, mel_filterbank
 from .loop import Stage, TrainOptions
 
 FRAMES = 48  # of a crop: about half a second

@@ -1,0 +1,1 @@
+"""Captioned clips: what training and evaluation read."""

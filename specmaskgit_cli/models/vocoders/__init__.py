@@ -1,0 +1,1 @@
+"""Networks from mel to waveform, one file each."""

@@ -1,0 +1,1 @@
+"""What a user asks for: the options of tasks and of output, checked once for every surface."""

@@ -1,0 +1,262 @@
+"""The HTTP server behind the page: requests checked, then handed to the pipeline, whose options and errors are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from .. import __version__
+from ..errors import SmgError, UsageError
+from ..options.base import EDIT_RANGES, RANGES, TASKS, EditOptions, SamplingOptions
+from ..pipeline import Pipeline, Progress
+from ..sounds.record import check_size, task_options
+from ..spectrogram.mel import band_edges
+from .jobs import Job, Queue, QueueFull
+from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
+
+STATIC = Path(__file__).parent / "static"
+MAX_REQUEST_BYTES = 64 << 10
+# Below those of the options, because others may be waiting.
+LIMITS = {"seconds": 120, "num": 10, "steps": 64, "candidates": 8}
+MAX_BOXES = 16
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def make_app(pipe: Pipeline, names: tuple[str, ...] = ()) -> Starlette:
+    """The page as an ASGI application.
+
+    Args:
+        names: host names it may be reached by, beside localhost and addresses.
+    """
+    page = _Page(pipe)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        yield
+        await run_in_threadpool(page.close)
+
+    routes = [
+        Route("/", lambda request: FileResponse(STATIC / "index.html")),
+        Mount("/static", StaticFiles(directory=STATIC)),
+        Route("/api/about", page.about),
+        Route("/api/jobs", page.add_job, methods=["POST"]),
+        Route("/api/jobs/{id}", page.job),
+        Route("/api/jobs/{id}", page.stop_job, methods=["DELETE"]),
+        Route("/api/sounds", page.upload, methods=["POST"]),
+        Route("/api/sounds/{id}", page.sound),
+        Route("/api/sounds/{id}/audio", page.audio),
+        Route("/api/sounds/{id}/image", page.image),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_Guard, names={"localhost", *(name.lower() for name in names)})],
+        exception_handlers={SmgError: _refused, HTTPException: _refused},
+        lifespan=lifespan,
+    )
+
+
+class _Page:
+    """What the routes do."""
+
+    def __init__(self, pipe: Pipeline):
+        self._pipe, self._queue, self._sounds = pipe, Queue(), Sounds(pipe.config.mel)
+        self._decoding = asyncio.Lock()  # uploads are decoded one at a time: each may take much memory
+
+    def close(self) -> None:
+        self._queue.close()
+        self._sounds.close()
+
+    async def about(self, request: Request) -> Response:
+        """What the form is made from: the tasks with their defaults, and the limits."""
+        limits = {
+            name: [low, min(high, LIMITS.get(name, high)), closed]
+            for name, (low, high, closed) in (RANGES | EDIT_RANGES).items()
+        }
+        defaults = {
+            task: {name: f.default for name, f in kind.__dataclass_fields__.items() if name not in ("input", "boxes")}
+            for task, kind in TASKS.items()
+        }
+        return JSONResponse(
+            {
+                "version": __version__,
+                "model": self._pipe.config.name,
+                "defaults": defaults,
+                "limits": limits,
+                "band_edges": band_edges(self._pipe.config.mel).round(1).tolist(),
+            }
+        )
+
+    async def add_job(self, request: Request) -> Response:
+        """Queue a task: {"task": name, "options": {...}, "source": id of the sound to edit or null}."""
+        given = await _json(request)
+        task, options, source = (given.pop(name, None) for name in ("task", "options", "source"))
+        if given or not isinstance(options, dict) or options.keys() & {"input", "like"}:
+            raise UsageError("a request has a task, its options, and a source for edits; nothing else")
+        if source is not None:
+            entry = self._entry(source)
+            if entry.about["seconds"] > MAX_SECONDS:
+                raise UsageError(f"the sound lasts {entry.about['seconds']:.0f} s; edit one of up to {MAX_SECONDS} s")
+            options = options | {"input": str(entry.path)}
+        elif isinstance(task, str) and issubclass(TASKS.get(task, object), EditOptions):
+            raise UsageError(f"nothing to {task}: generate or upload a sound first")
+        options = task_options(task, options)
+        _check_limits(options)
+        job = self._queue.add(lambda progress: self._make(options, task, source, progress))
+        return JSONResponse(self._told(job), 202)
+
+    async def job(self, request: Request) -> Response:
+        return JSONResponse(self._told(self._job(request)))
+
+    async def stop_job(self, request: Request) -> Response:
+        self._job(request).stopped = True
+        return Response(status_code=204)
+
+    async def upload(self, request: Request) -> Response:
+        """Take the body of the request in as a sound; its name and type are of no interest."""
+        path = self._sounds.new_path()
+        try:
+            with path.open("wb") as file:
+                async for block in _limited(request, MAX_UPLOAD_BYTES):
+                    file.write(block)
+            async with self._decoding:
+                about = await run_in_threadpool(self._sounds.keep_upload, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return JSONResponse(about, 201)
+
+    async def sound(self, request: Request) -> Response:
+        return JSONResponse(self._entry(request.path_params["id"]).about)
+
+    async def audio(self, request: Request) -> Response:
+        entry = self._entry(request.path_params["id"])
+        return FileResponse(entry.path, media_type=entry.media_type)
+
+    async def image(self, request: Request) -> Response:
+        return FileResponse(self._entry(request.path_params["id"]).image)
+
+    def _make(self, options: SamplingOptions, task: str, source: str | None, progress: Progress) -> list[dict]:
+        make = self._pipe.edit_many if isinstance(options, EditOptions) else self._pipe.generate_many
+        try:
+            return [self._sounds.keep_made(sound, task, source) for sound in make(options, progress)]
+        except SmgError as error:
+            raise SmgError(str(error).replace(getattr(options, "input", "\0"), "the sound")) from None
+
+    def _told(self, job: Job) -> dict:
+        return {
+            "id": job.id,
+            "state": job.state,
+            "ahead": self._queue.ahead(job),
+            "progress": round(job.progress, 3),
+            "error": job.error,
+            "sounds": job.result,
+        }
+
+    def _job(self, request: Request) -> Job:
+        if (job := self._queue.get(request.path_params["id"])) is None:
+            raise HTTPException(404, "no such job; it ended long ago")
+        return job
+
+    def _entry(self, id) -> Entry:
+        if not isinstance(id, str) or (entry := self._sounds.get(id)) is None:
+            raise HTTPException(404, "no such sound; it is gone with its session, or made room for newer ones")
+        return entry
+
+
+class _Guard:
+    """Lets only the page itself make requests, and the browser load nothing from elsewhere.
+
+    Another site's page could reach a server on this computer by a name of its own that leads here (DNS rebinding), so
+    the host has to be an address or a known name; or by sending a form, so the origin has to be the same host.
+    """
+
+    def __init__(self, app, names: set[str]):
+        self._app, self._names = app, names
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+
+        async def with_headers(message):
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        if not self._known(host):
+            app = _error(f"the host {host!r} is not this page's; use its address, or name it with --host", 421)
+        elif origin is not None and origin.partition("://")[2] != host:
+            app = _error("requests from other pages are refused", 403)
+        else:
+            app = self._app
+        await app(scope, receive, with_headers)
+
+    def _known(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            if name in self._names:
+                return True
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _check_limits(options: SamplingOptions) -> None:
+    for name, limit in LIMITS.items():
+        if (value := getattr(options, name, 0)) > limit:
+            raise UsageError(f"{name} is {value:g}; this page takes up to {limit}")
+    if len(getattr(options, "boxes", ())) > MAX_BOXES:
+        raise UsageError(f"{len(options.boxes)} boxes; this page takes up to {MAX_BOXES}")
+    check_size(options)
+
+
+async def _json(request: Request) -> dict:
+    body = b"".join([block async for block in _limited(request, MAX_REQUEST_BYTES)])
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise UsageError("the request is not a JSON object")
+    return given
+
+
+async def _limited(request: Request, limit: int):
+    """The blocks of a request's body; 413 as soon as they are too many."""
+    size = 0
+    async for block in request.stream():
+        size += len(block)
+        if size > limit:
+            raise HTTPException(413, f"that is more than {limit / (1 << 20):.3g} MiB; use a smaller file")
+        yield block
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return _error(error.detail, error.status_code)
+    return _error(str(error), 503 if isinstance(error, QueueFull) else 400)
+
+
+def _error(line: str, status: int) -> Response:
+    return JSONResponse({"error": " ".join(line.split())}, status)

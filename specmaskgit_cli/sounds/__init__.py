@@ -1,0 +1,1 @@
+"""Finished sounds: how they are brought to level and length, and how their files tell how they were made."""

@@ -1,0 +1,84 @@
+"""From the sound that a task made to the one that is stored: trimmed, mixed, resampled, at the level asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..audio.files import resample, to_mono
+from ..audio.levels import limit_peak, normalize_peak, trim_silence
+from ..options.base import OutputOptions
+
+_WRAP_SECONDS = 0.1
+
+
+def finish(
+    samples: np.ndarray,
+    rate: int,
+    output: OutputOptions,
+    *,
+    gain: float | None = None,
+    loop: bool = False,
+    unlimited: bool = False,
+) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """Apply the options of the output; without any, the samples stay as they are.
+
+    Args:
+        samples: float32 [n] or [n, channels].
+        gain: by what a generated sound was scaled to its peak of -1 dBFS; None for an edit, which keeps its level.
+        loop: the end runs into the beginning, and has to after resampling too.
+        unlimited: samples beyond [-1, 1] can be stored.
+
+    Returns:
+        Samples, their rate, and warnings, a line each.
+    """
+    made, warnings = samples, []
+    if gain is not None and not output.normalize:
+        made = made / np.float32(gain)
+    if output.trim:
+        made = trim_silence(made, rate)
+    if output.channels is not None:
+        made = _with_channels(made, output.channels)
+    if output.rate is not None:
+        made, rate = _at_rate(made, rate, output.rate, loop), output.rate
+    if output.lufs is not None:
+        from ..audio.loudness import to_loudness
+
+        made, reached = to_loudness(made, rate, output.lufs)
+        if not np.isfinite(reached):
+            warnings.append("the sound is silent, so that it has no loudness to set")
+        elif reached < output.lufs - 0.1:
+            warnings.append(
+                f"{reached:.1f} LUFS instead of {output.lufs:g}: more would raise the true peak over -1 dBTP"
+            )
+    elif gain is not None and output.normalize and made is not samples:
+        made = normalize_peak(made)
+    peak = float(np.max(np.abs(made), initial=0.0))
+    if peak > 1 and not unlimited:
+        over = f"its peak lies {20 * np.log10(peak):.1f} dB over full scale"
+        if gain is None and made is samples:  # an edit changes no sample that it was not asked to
+            warnings.append(f"{over}, and is clipped; give --bits 32f with .wav to keep it")
+        else:
+            made = limit_peak(made, 0.0)
+            warnings.append(f"{over}; all of the sound was lowered by that much")
+    return made, rate, tuple(warnings)
+
+
+def _with_channels(x: np.ndarray, count: int) -> np.ndarray:
+    """Mixed to mono, [n], or as two channels: those it has, or the mix twice."""
+    if count == 1:
+        return to_mono(x)
+    if x.ndim == 2 and x.shape[1] == 2:
+        return x
+    return np.repeat(to_mono(x)[:, None], 2, axis=1)
+
+
+def _at_rate(x: np.ndarray, rate: int, wanted: int, loop: bool) -> np.ndarray:
+    """Resampled to the length that is nearest; a loop as if it went on before and after."""
+    if rate == wanted:
+        return x
+    length = round(len(x) * wanted / rate)
+    lead = min(len(x), round(_WRAP_SECONDS * rate)) if loop else 0
+    around = np.concatenate([x[len(x) - lead :], x, x[:lead]]) if loop else x
+    made = resample(around, rate, wanted)[round(lead * wanted / rate) :][:length]
+    missing = length - len(made)
+    return np.pad(made, [(0, missing), *[(0, 0)] * (made.ndim - 1)]) if missing > 0 else made

@@ -1,0 +1,93 @@
+"""A finished sound, and its way into a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..audio.encoding import UNLIMITED
+from ..audio.files import check_output, lossless_subtype, write_audio
+from ..config.settings import MelConfig
+from ..options.base import EditOptions, LoopOptions, OutputOptions, SamplingOptions
+from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
+from .finish import finish
+from .marks import marks
+from .record import Origin, Record
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A finished sound.
+
+    Attributes:
+        samples: float32 in [-1, 1], [n], or [n, channels] where a file was edited.
+        rate: samples a second.
+        mel: the spectrogram it was made from, natural-log [n_mels, frames].
+        seed: what makes it again.
+        options: what was asked for.
+        score: how well it fits the prompt, see `Conditions.score`; None unless candidates were compared.
+        warnings: one line each.
+        seconds_taken: time to make it.
+        subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.
+        gain: by what a generated sound was scaled to its level; None for an edit, which keeps that of its input.
+        origin: what made it, for the file's metadata.
+    """
+
+    samples: np.ndarray
+    rate: int
+    mel: np.ndarray = field(repr=False)
+    mel_config: MelConfig = field(repr=False)
+    seed: int
+    options: SamplingOptions
+    score: float | None = None
+    warnings: tuple[str, ...] = ()
+    seconds_taken: float = 0.0
+    subtype: str | None = None
+    gain: float | None = None
+    origin: Origin | None = field(default=None, repr=False)
+
+    def save(self, path: str, image: str | None = None, output: OutputOptions | None = None, **options) -> Sound:
+        """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
+
+        That of an edit shows all of the sound, with outlines around what is new.
+
+        Args:
+            path: its extension says the format (wav, flac, ogg, opus, mp3); "-" is WAV on standard output.
+            output: how to finish it; or its options: `save("out.wav", lufs=-16)`.
+
+        Returns:
+            The sound as it was written, with what there is to say about that among its warnings.
+
+        Raises:
+            SmgError: a file cannot be written, or an option is out of range.
+        """
+        output = replace(output or OutputOptions(), **options)
+        output.check(self.options)
+        check_output(path, bits=output.bits, rate=output.rate)
+        subtype = lossless_subtype(path, self.subtype, output.bits)
+        samples, rate, warnings = finish(
+            self.samples, self.rate, output, gain=self.gain, loop=self.loops, unlimited=subtype in UNLIMITED
+        )
+        tags = Record(self.options, output, self.origin).tags() if output.metadata and self.origin else None
+        write_audio(path, samples, rate, subtype=subtype, metadata=tags)
+        if image:
+            self._draw(image)
+        # Saved a second time, a sound that was changed here would tell of the second finish alone: it tells nothing.
+        same = samples is self.samples
+        return replace(
+            self, samples=samples, rate=rate, warnings=self.warnings + warnings, gain=self.gain if same else None,
+            origin=self.origin if same else None,
+        )  # fmt: skip
+
+    def _draw(self, image: str) -> None:
+        """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""
+        if not isinstance(self.options, EditOptions):
+            return save_spectrogram(image, self.mel, self.mel_config)
+        boxes = marks(self.options, len(self.samples) / self.rate)
+        save_view(image, view(self.samples, self.rate, None, MIN_PIXELS, 0, boxes), bool(boxes))
+
+    @property
+    def loops(self) -> bool:
+        """Whether its end runs into its beginning."""
+        return isinstance(self.options, LoopOptions) or getattr(self.options, "loop", False)

@@ -1,0 +1,1 @@
+"""From prompts to conditions, from conditions to tokens, from tokens to waveforms."""

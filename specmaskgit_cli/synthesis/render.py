@@ -1,0 +1,71 @@
+"""Tokens to mel to waveform, in pieces, so that memory stays bounded however long the sound is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..audio.levels import crossfade
+from ..runtime.base import Runtime
+from ..spectrogram.griffin_lim import Known, griffin_lim
+from ..spectrogram.mel import noise_mel
+
+MEL_COLUMNS = 64  # of the token grid, decoded at a time
+WAVE_FRAMES = 1024  # of mel, vocoded at a time
+JOIN_ITERATIONS = 16  # of Griffin-Lim, to bring new sound in phase with what is around it
+OVERLAP_FRAMES = 16  # by which vocoded pieces overlap: about 0.2 s
+
+
+def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Token grid int64 [rows, columns, levels] to natural-log mel float32 [n_mels, frames].
+
+    Each piece is decoded with as many columns around it as the decoder can see, so that the result does not depend
+    on where the grid was cut. `rng` draws the texture.
+    """
+    config = runtime.config
+    patch, columns = config.tokenizer.patch_frames, tokens.shape[1]
+    noise = noise_mel(rng, columns * patch, config.mel)
+    context = config.tokenizer.decoder_layers * (config.tokenizer.kernel // 2) + 1
+    pieces = []
+    for start in range(0, columns, MEL_COLUMNS):
+        stop = min(start + MEL_COLUMNS, columns)
+        low, high = max(0, start - context), min(columns, stop + context)
+        mel = runtime.decode(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
+        pieces.append(mel[:, (start - low) * patch : (stop - low) * patch])
+    return np.concatenate(pieces, axis=1)
+
+
+def mel_to_waveform(
+    runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None = None
+) -> np.ndarray:
+    """Natural-log mel [n_mels, frames] to waveform float32 [frames * hop_length], by the checkpoint's vocoder.
+
+    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing. What is `known` of the waveform stays,
+    and the rest is made to join it.
+    """
+    hop, frames = runtime.config.mel.hop_length, mel.shape[1]
+    pieces: list[np.ndarray] = []
+    for start in range(0, frames, WAVE_FRAMES):
+        # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
+        low = max(0, start - OVERLAP_FRAMES)
+        stop = frames if frames - start < 2 * WAVE_FRAMES else start + WAVE_FRAMES
+        piece = _vocode(runtime, mel[:, low:stop], rng, known and known.cut(low, stop, hop))
+        if pieces:
+            overlap = (start - low) * hop
+            joined = crossfade(pieces[-1][-overlap:], piece[:overlap], overlap)
+            pieces[-1] = pieces[-1][:-overlap]
+            piece = np.concatenate([joined, piece[overlap:]])
+        pieces.append(piece)
+        if stop == frames:
+            break
+    return np.concatenate(pieces)
+
+
+def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None) -> np.ndarray:
+    vocoder = runtime.source("vocoder").config.vocoder
+    if vocoder.kind == "griffin-lim":
+        iterations = max(vocoder.iterations, JOIN_ITERATIONS) if known else vocoder.iterations
+        return griffin_lim(mel, runtime.config.mel, iterations, rng=rng, known=known)
+    waveform = runtime.vocode(mel[None])[0]
+    if known is None:
+        return waveform
+    return griffin_lim(mel, runtime.config.mel, JOIN_ITERATIONS, rng=rng, known=known, start=waveform)

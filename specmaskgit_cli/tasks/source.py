@@ -1,0 +1,106 @@
+"""The sound being edited: its own samples, excerpts of it as the models hear them, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..audio.files import read_audio, resample
+from ..audio.levels import peak_gain
+from ..config.settings import CheckpointConfig
+from ..errors import SmgError, UsageError
+from ..synthesis.prompts import INPUT_PEAK_DB
+
+MIN_SECONDS = 0.05
+MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
+MAX_CHANNEL_GAIN = 4.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sound to edit: float32 samples [n, channels], and what libsndfile calls the way they are stored."""
+
+    samples: np.ndarray
+    rate: int
+    subtype: str | None = None
+    name: str = "the sound"
+
+    def __post_init__(self):
+        if len(self.samples) < MIN_SECONDS * self.rate:
+            seconds = len(self.samples) / self.rate
+            raise UsageError(f"{self.name} lasts {seconds:.2g} s; edits need {MIN_SECONDS:g} s or more")
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    def check_whole(self, task: str) -> None:
+        """Raise UsageError where a task that goes by all of the sound cannot: it is silent, or too long to be held as a
+        spectrogram."""
+        if self.seconds > MAX_WHOLE_SECONDS:
+            raise UsageError(
+                f"{self.name} lasts {self.seconds:.0f} s; {task} takes {MAX_WHOLE_SECONDS} s or less, so cut it"
+            )
+        if not self.samples.any():
+            raise UsageError(f"{self.name} is silent; name a file with sound in it")
+
+    @classmethod
+    def read(cls, path: str) -> Source:
+        """Raises SmgError as read_audio does, and for a sound too short to edit."""
+        audio = read_audio(path)
+        if audio.rate < 1000:
+            raise SmgError(f"{path} has a sample rate of {audio.rate} Hz; resample it to 8000 Hz or more")
+        return cls(audio.samples, audio.rate, audio.subtype, path)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Part of a sound as the models hear it: mono, at their rate and level, in whole token columns.
+
+    Attributes:
+        wave: float32 [columns * column_samples]; silent past the end of the part.
+        samples: the part itself, float32 [m, channels], at `rate`.
+        mix: share of each channel in the mono sum, [channels].
+        gain: level of `wave` relative to the mono sum.
+        channels: level of each channel relative to the mono sum, [channels].
+    """
+
+    wave: np.ndarray
+    samples: np.ndarray
+    rate: int
+    model_rate: int
+    mix: np.ndarray
+    gain: float
+    channels: np.ndarray
+
+    def place(self, sample: int) -> int:
+        """Index in `wave` of an index in `samples`."""
+        return round(sample * self.model_rate / self.rate)
+
+    def mono(self, wave: np.ndarray, length: int) -> np.ndarray:
+        """A waveform [n] at the models' rate and level as [length] at those of the mono sum."""
+        mono = resample(wave / np.float32(self.gain), self.model_rate, self.rate)[:length]
+        return np.pad(mono, (0, length - len(mono)))
+
+    def back(self, wave: np.ndarray, length: int | None = None) -> np.ndarray:
+        """A waveform [n] at the models' rate and level as [length, channels] at those of the part."""
+        return self.mono(wave, len(self.samples) if length is None else length)[:, None] * self.channels
+
+
+def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None) -> Excerpt:
+    """Samples [m, channels] as the models hear them. Levels are measured where bool `stays` [m] is true."""
+    heard = samples if stays is None or not stays.any() else samples[stays]
+    power = np.sqrt(np.mean(np.square(heard), axis=0, dtype=np.float64))
+    mix = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+    level = float(np.sqrt(np.mean(np.square(heard @ mix), dtype=np.float64)))
+    if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
+        mix = np.eye(samples.shape[1], dtype=np.float32)[int(np.argmax(power))]
+        level = float(power.max())
+    signs = np.where((heard * (heard @ mix)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
+    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(samples.shape[1])
+    gain = peak_gain(heard @ mix, INPUT_PEAK_DB)
+    wave = resample(samples @ mix, rate, config.mel.sample_rate) * np.float32(gain)
+    length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
+    wave = np.pad(wave, (0, length - len(wave)))
+    return Excerpt(wave, samples, rate, config.mel.sample_rate, mix, gain, channels.astype(np.float32))

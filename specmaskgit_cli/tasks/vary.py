@@ -1,0 +1,33 @@
+"""Siblings of a sound: a share of its tokens drawn anew."""
+
+from __future__ import annotations
+
+from ..audio.levels import limit_peak
+from ..options.base import VaryOptions
+from ..spectrogram.mel import log_mel
+from ..synthesis.render import mel_to_waveform
+from .regenerate import Request, regenerate_mel
+from .result import Edited
+from .source import Source, excerpt
+
+
+def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
+    """A sound of the same length, rate and level, with `amount` of its tokens drawn anew, spread at random.
+
+    All of it is vocoded; with amount 0 that is all that happens.
+
+    Raises:
+        UsageError: the sound is silent, or too long to be held as a spectrogram.
+    """
+    source.check_whole("vary")
+    config = request.pipe.config
+    heard = excerpt(source.samples, source.rate, config)
+    mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch_frames
+    cells = config.rows * mel.shape[1] // patch
+    chosen = request.rng.permutation(cells) < round(options.amount * cells)
+    fresh = chosen.reshape(config.rows, -1).repeat(patch, axis=0).repeat(patch, axis=1)
+    if request.condition is None:
+        request.hear(mel)
+    mel = regenerate_mel(request, mel, fresh)
+    samples = heard.back(mel_to_waveform(request.pipe.runtime, mel, request.rng))
+    return Edited(limit_peak(samples, 0.0), source.rate, mel)

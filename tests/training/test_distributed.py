@@ -1,0 +1,261 @@
+"""Several processes train what one trains: the same examples, the same weights."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
+from specmaskgit_cli.data.clips import open_cache  # noqa: E402
+from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
+from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
+from specmaskgit_cli.training import distributed, generator, loop, tokenizer  # noqa: E402
+from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
+from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402
+from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
+from specmaskgit_cli.training.parts import Part  # noqa: E402
+from specmaskgit_cli.training.vocoder import VocoderStage  # noqa: E402
+
+STEPS, BATCH = 3, 5  # which two processes cannot share evenly
+STAGES = "tokenizer", "embedder", "generator", "vocoder", "envelope"
+
+
+@contextlib.contextmanager
+def double_precision():
+    """float64 for float32: codes and the directions of updates hang on roundings, which the order of sums changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("from_numpy", "tensor"):
+            patch.setattr(torch, name, widened(getattr(torch, name)))
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def widened(make):
+    def wide(*args, **options):
+        made = make(*args, **options)
+        return made.double() if made.dtype == torch.float32 else made
+
+    return wide
+
+
+class NoisyTokenizerStage(tokenizer.TokenizerStage):
+    """Its sounds lie in noise: silence would give equal codewords, between which nothing but rounding chooses."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.fit_model, self.model.fit = self.model.fit, self.fit_unlike_others
+
+    def batch(self, clips, rngs, lengths=None):
+        mel = super().batch(clips, rngs, lengths)
+        return mel + torch.from_numpy(np.stack([rng.random(mel.shape[1:]) for rng in rngs]))
+
+    def fit_unlike_others(self, *args):
+        """As it may be on another machine; and some codes are too rare to stay."""
+        self.fit_model(*args)
+        for tensor in (self.model.counts, self.model.sums):
+            tensor[:, :4] /= 100
+        for tensor in fitted(self.model):
+            tensor += distributed.rank()
+
+
+def fitted(model):
+    return model.tokenizer.quantizer.codebooks, model.counts, model.sums
+
+
+def embed_text(texts):
+    """Embeddings that differ, without a text encoder."""
+    rows = [np.random.default_rng(list(text.encode())).standard_normal(384) for text in texts]
+    return np.array([row / np.linalg.norm(row) for row in rows], np.float32).reshape(-1, 384)
+
+
+def stage_of(name, folder, accumulate=1, workers=0):
+    config = PRESETS["tiny"]
+    train, val = open_cache([folder], config.mel, report=lambda _: None)
+    options = loop.TrainOptions(
+        steps=STEPS, batch=BATCH, minutes=1000, accumulate=accumulate, workers=workers, warmup=2, ema=0.5
+    )
+    if name == "tokenizer":
+        return NoisyTokenizerStage(config, options, train, val)
+    if name == "embedder":
+        return EmbedderStage(config, options, train, val, embed_text)
+    if name == "vocoder":
+        config = dataclasses.replace(config, vocoder=dataclasses.replace(config.vocoder, kind="vocos"))
+        return VocoderStage(config, options, train, val)
+    if name == "envelope":
+        return EnvelopeStage(config, options, train, val)
+    torch.manual_seed(1)
+    codes, tower = Tokenizer(config.tokenizer, config.mel), AudioTower(config.embedder, config.mel)
+    return GeneratorStage(config, options, train, val, codes, embed_text, tower.requires_grad_(False), "both")
+
+
+def train_stages(folder, output, names=STAGES, **options):
+    torch.set_num_threads(1)
+    GeneratorStage.validation_batches, generator.STYLE_SOUNDS = 1, 64
+    tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY = 1, 2  # codebooks are fitted in step 1, unused codes revived in 2
+    with double_precision():
+        for name in names:
+            stage = stage_of(name, folder, **options)
+            save_gradients(stage, output / name)
+            loop.train(stage, output / name, report=lambda _: None)
+            if name == "tokenizer":
+                torch.save(fitted(stage.model), output / f"codebooks_{distributed.rank()}.pt")
+
+
+def save_gradients(stage, directory):
+    """Those of a first step, added up: the optimizers would hide it if they were all twice as large."""
+    part = Part(0, 0, distributed.rank(), distributed.size())
+    stage.loss(part, stage.draw(part))[0].backward()
+    distributed.add_up_gradients(stage.model)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not distributed.rank():
+        found = {name: p.grad for name, p in stage.model.named_parameters() if p.grad is not None}
+        save_file(found, directory / "gradients.safetensors")
+    stage.model.zero_grad()
+
+
+def interrupted(stage, step):
+    """Make a stage fail at a step."""
+    loss = stage.loss
+
+    def failing(part, drawn):
+        if part.step == step:
+            raise KeyboardInterrupt
+        return loss(part, drawn)
+
+    stage.loss = failing
+    return stage
+
+
+def team_member(rank, port, cache, folder, output):
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "SMG_CACHE": cache, "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+    assert distributed.join("cpu") == "cpu" and (distributed.rank(), distributed.size()) == (rank, 2)
+    train_stages(folder, output / "two")
+    with double_precision(), pytest.raises(KeyboardInterrupt):
+        stage = interrupted(stage_of("tokenizer", folder), 2)
+        loop.train(stage, output / "halves" / "tokenizer", report=lambda _: None)
+    distributed.leave()
+
+
+@pytest.fixture(scope="module")
+def trained_together(sound_folder, tmp_path_factory):
+    """Run directories of all stages, trained by one process and by two."""
+    output = tmp_path_factory.mktemp("together")
+    os.environ.setdefault("SMG_CACHE", str(output / "cache"))
+    before = tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY, GeneratorStage.validation_batches, generator.STYLE_SOUNDS
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = port, os.environ["SMG_CACHE"], sound_folder, output
+    others = torch.multiprocessing.spawn(team_member, arguments, nprocs=2, join=False)
+    train_stages(sound_folder, output / "one")
+    while not others.join():
+        pass
+    yield output
+    tokenizer.FREE_STEPS, tokenizer.REVIVE_EVERY, GeneratorStage.validation_batches, generator.STYLE_SOUNDS = before
+
+
+def same(one, other, file="model.safetensors", share=1e-8):
+    """Of the same weights, but for what the order of sums does to a share of their size."""
+    one, other = (load_file(path / file) for path in (one, other))
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        difference = float((other[name].double() - tensor.double()).square().mean().sqrt())
+        assert difference < share * (float(tensor.double().square().mean().sqrt()) + 0.1), name
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_two_processes_train_what_one_trains(trained_together, name):
+    one, two = trained_together / "one" / name, trained_together / "two" / name
+    same(one, two)
+    same(one, two, "gradients.safetensors")
+    first, second = (json.loads((run / "metrics.jsonl").read_text().splitlines()[-1]) for run in (one, two))
+    for key in first.keys() - {"minutes"}:
+        assert second[key] == pytest.approx(first[key], rel=1e-6, abs=1e-9), key
+    assert json.loads((two / "options.json").read_text())["processes"] == 2
+
+
+def test_all_processes_have_the_same_codebooks(trained_together):
+    """To the last bit, although those that they fitted differed."""
+    first, other = (torch.load(trained_together / "two" / f"codebooks_{rank}.pt") for rank in range(2))
+    alone = torch.load(trained_together / "one" / "codebooks_0.pt")
+    for mine, theirs, ours in zip(first, other, alone, strict=True):
+        assert torch.equal(mine, theirs) and mine.dtype == torch.float64
+        torch.testing.assert_close(mine, ours, rtol=1e-8, atol=1e-9)
+
+
+def test_a_run_of_two_is_ended_by_one_in_parts(trained_together, sound_folder):
+    state = torch.load(trained_together / "halves" / "tokenizer" / "state.pt", weights_only=True)
+    assert state["step"] == 2
+    train_stages(sound_folder, trained_together / "halves", ["tokenizer"], accumulate=3)
+    same(trained_together / "one" / "tokenizer", trained_together / "halves" / "tokenizer")
+
+
+def test_examples_drawn_ahead_are_the_same(trained_together, sound_folder):
+    train_stages(sound_folder, trained_together / "ahead", ["generator"], accumulate=2, workers=1)
+    same(trained_together / "one" / "generator", trained_together / "ahead" / "generator")
+
+
+def test_parts_make_the_same_batch_however_many_they_are():
+    whole = [rng.random() for rng in Part(3, 7).rngs(11)]
+    for count in (2, 4, 16):
+        parts = [Part(3, 7, index, count) for index in range(count)]
+        assert [rng.random() for part in parts for rng in part.rngs(11)] == whole
+        assert sum(part.share(11) for part in parts) == pytest.approx(1)
+        assert {part.rng().random() for part in parts} == {Part(3, 7).rng().random()}
+    others = [Part(3, 8), Part(4, 7), Part(3, 7, stream=1)]
+    drawn = [rng.random() for part in (*others, Part(3, 7)) for rng in (part.rng(), *part.rngs(11))]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_torchrun_trains_by_the_same_command(sound_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMG_CACHE", str(tmp_path / "cache"))
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for i, take in enumerate((1, 2, 1)):
+        with tarfile.open(shards / f"{i}.tar", "w") as tar:
+            for path in sorted(sound_folder.glob(f"*{take}.wav")):
+                tar.add(path, f"{path.stem}.wav")
+                text = tarfile.TarInfo(f"{path.stem}.txt")
+                text.size = 4
+                tar.addfile(text, io.BytesIO(b"rain"))
+    command = ["train", "vocoder", "--data", str(shards), "--preset", "tiny", "--steps", "2", "--batch", "3"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = ["-m", "specmaskgit_cli", *command, "-o", str(tmp_path / "two"), "--threads", "1"]
+    done = subprocess.run([*torchrun, *two], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("clips to train on") == done.stderr.count("validation mel") == 1
+    assert len(list((tmp_path / "cache" / "clips").iterdir())) == 3  # two were decoded by the other process
+    assert _run([*command, "-o", str(tmp_path / "one"), "--threads", "1"]) == 0
+    same(tmp_path / "one", tmp_path / "two", share=1e-3)
+    monkeypatch.setattr(distributed, "_size", 4)
+    monkeypatch.setattr(distributed, "join", lambda device: device)
+    assert _run([*command, "-o", str(tmp_path / "more")]) == 1 and not (tmp_path / "more").exists()
+    assert _run(["train", "finetune", str(sound_folder), "-o", str(tmp_path / "tuned"), "--steps", "1"]) == 1
+
+
+def test_a_part_without_examples_adds_nothing(sound_folder):
+    stage = stage_of("generator", sound_folder)
+    part = Part(0, 0, index=0, count=1000)
+    assert stage.draw(part) is None
+    loss, logs = stage.loss(part, None)
+    assert not loss.requires_grad and logs.keys() == stage.loss(Part(0, 0), stage.draw(Part(0, 0)))[1].keys()
