@@ -157,6 +157,10 @@ def test_weights_beyond_protobuf_go_beside_the_graph(tiny, tmp_path, monkeypatch
     assert "generator.onnx.data" in beside and "head.onnx.data" not in beside
     assert all(item.error <= item.tolerance for item in graphs)
     assert (out / "generator.onnx").stat().st_size < 100_000 < (out / "generator.onnx.data").stat().st_size
+    monkeypatch.setattr(inline, "EXTERNAL_ABOVE", 1000)
+    with pytest.raises(SmgError, match="smg reads no other file"):  # as a checkpoint it could not be opened
+        standalone.export_checkpoint(load_checkpoint(tiny[0]), tmp_path / "checkpoint")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_weights_that_do_not_fit_are_named():

@@ -107,4 +107,4 @@ def _fold(source: Path, target: Path) -> None:
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{target.name}.data")
     options.graph_optimization_level = ort.onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    ort.open_session(source, options, disabled_optimizers=["MatMulAddFusion", "MatmulTransposeFusion"])
+    ort.open_session(source, options, ours=True, disabled_optimizers=["MatMulAddFusion", "MatmulTransposeFusion"])

@@ -46,12 +46,13 @@ def compare(reference: Runtime, graph: str, path: Path, tokenizer: Path) -> floa
     """
     if graph == "text_encoder":
         limit = reference.config.embedder.max_text_tokens
-        return _error(TextEncoder(path, tokenizer, limit, reference.threads)(list(TEXTS)), reference.text(list(TEXTS)))
+        written = TextEncoder(path, tokenizer, limit, reference.threads, ours=True)
+        return _error(written(list(TEXTS)), reference.text(list(TEXTS)))
     errors = []
     for inputs in probes(graph, reference.config):
         expected = getattr(reference, "clap" if "features" in inputs else METHODS[graph])(**inputs)
         try:
-            session = ort.open_session(path, ort.session_options(reference.threads))
+            session = ort.open_session(path, ort.session_options(reference.threads), ours=True)
             found = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})[0]
         except Exception as error:  # as open_session says
             raise SmgError(f"{path.name}: ONNX Runtime refuses it ({str(error).splitlines()[0]})") from None

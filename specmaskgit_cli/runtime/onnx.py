@@ -66,6 +66,8 @@ class OnnxRuntime(Runtime):
             raise SmgError(f"{path}: the weights beside it have no {missing[0]!r}; pull or pack it again")
         try:
             return ort.open_session(path, options, {name: weights[name] for name in names})
+        except SmgError:
+            raise
         except Exception as error:  # as open_session says
             reason = str(error).splitlines()[0]
             raise SmgError(f"{path}: does not fit the weights beside it ({reason}); pull or pack it again") from None

@@ -1,4 +1,7 @@
-"""ONNX Runtime, as the rest of the program has it: without telemetry. Nothing else imports it."""
+"""ONNX Runtime, as the rest of the program has it: without telemetry, and for graphs that read no other file.
+
+Nothing else imports it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
+
+from .external import check_external
 
 __version__ = onnxruntime.__version__
 
@@ -32,18 +37,23 @@ def open_session(
     model: str | os.PathLike | bytes,
     options: onnxruntime.SessionOptions,
     weights: Mapping[str, np.ndarray] | None = None,
+    ours: bool = False,
     **more,
 ) -> onnxruntime.InferenceSession:
     """A session on the CPU of a graph in a file, or of its bytes.
 
     Args:
         weights: arrays for those initialisers of the graph that it does not hold itself, by their names.
+        ours: this program has just written the file, and its weights may lie in another beside it.
         more: goes to ONNX Runtime as it is.
 
     Raises:
+        SmgError: the file would have another one read, as `check_external` says.
         Exception: the graph does not load. Every status code of ONNX Runtime is a class of its own right below
             Exception.
     """
+    if not (ours or isinstance(model, bytes)):
+        check_external(model, weights or ())
     if weights:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
         options.add_external_initializers(list(weights), values)

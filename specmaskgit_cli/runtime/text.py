@@ -16,11 +16,18 @@ class TextEncoder:
     batch the embedding of a text would depend on its neighbours.
     """
 
-    def __init__(self, onnx_path: str | Path, tokenizer_path: str | Path, max_tokens: int = 64, threads: int = 1):
-        """Load both files; texts beyond `max_tokens` tokens are cut.
+    def __init__(
+        self,
+        onnx_path: str | Path,
+        tokenizer_path: str | Path,
+        max_tokens: int = 64,
+        threads: int = 1,
+        ours: bool = False,
+    ):
+        """Load both files; texts beyond `max_tokens` tokens are cut. `ours` as in `open_session`.
 
         Raises:
-            SmgError: a file is missing or unreadable.
+            SmgError: a file is missing or unreadable, or would have another one read.
         """
         from tokenizers import Tokenizer
 
@@ -34,8 +41,10 @@ class TextEncoder:
         except Exception as error:  # tokenizers raises plain Exception
             raise SmgError(f"{tokenizer_path}: not a tokenizer file ({error}); fetch the checkpoint again") from error
         try:
-            self._session = ort.open_session(str(onnx_path), ort.session_options(threads))
+            self._session = ort.open_session(str(onnx_path), ort.session_options(threads), ours=ours)
             self.dim = int(self._session.get_outputs()[0].shape[1])
+        except SmgError:
+            raise
         except Exception as error:  # as open_session says
             raise SmgError(f"{onnx_path}: not a loadable ONNX model; fetch the checkpoint again") from error
         self._tokenizer.no_padding()
