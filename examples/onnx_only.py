@@ -1,10 +1,13 @@
 """A sound from files that `smg export -o DIR` wrote: python onnx_only.py DIR "dog barking" out.wav [SECONDS]"""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: no device id, no events
 import onnxruntime
 import soundfile
 from tokenizers import Tokenizer

@@ -17,7 +17,7 @@ from .audio.levels import fade, normalize_peak, peak_gain
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
-from .config.settings import VocoderConfig
+from .config.settings import GRIFFIN_LIM, VocoderConfig
 from .decoding import DecodeSettings, decode
 from .options.base import (
     Box,
@@ -46,7 +46,6 @@ MIN_COLUMNS = 2
 # sounds die away. It is drawn again. Of 390 ordinary ones the softest had -1.7.
 FAINT = -3.0
 DRAWS = 3  # at most
-GRIFFIN_LIM = "griffin-lim"
 
 Progress = Callable[[int, int], None]
 

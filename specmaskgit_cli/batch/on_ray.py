@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ def on_ray(setup: Setup, model_hash: str, jobs: list[Job], workers: int | None) 
     Raises:
         SmgError: Ray is not installed or cannot be reached, or the model cannot be opened there.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or a cluster started here tells Ray's makers of its use
     try:
         import ray
     except ImportError:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ..audio.files import check_output
 from ..checkpoint.registry import ENVIRONMENT, resolve
+from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
-from ..pipeline import GRIFFIN_LIM, Progress
+from ..pipeline import Progress
 from .jobs import Job
 from .results import Results
 from .worker import Outcome, Setup

@@ -17,13 +17,10 @@ def gemm_rate(config: CheckpointConfig, rows: int, threads: int, seconds: float 
 
     The best of several runs: what else the computer does can only slow it down.
     """
-    import onnxruntime
+    from ..runtime import ort
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     shapes = matrices(config)
-    session = onnxruntime.InferenceSession(products_model(shapes), options, providers=["CPUExecutionProvider"])
+    session = ort.open_session(products_model(shapes), ort.session_options(threads))
     rng = np.random.default_rng(0)
     inputs = {f"x{i}": rng.standard_normal((rows, size), dtype=np.float32) for i, (size, _) in enumerate(shapes)}
     session.run(None, inputs)

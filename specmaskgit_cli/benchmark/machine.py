@@ -68,12 +68,12 @@ def load_average() -> float | None:
 def versions() -> dict[str, str]:
     """Of this program and of what computes."""
     import numpy
-    import onnxruntime
 
     from .. import __version__
+    from ..runtime import ort
 
     found = {
-        "smg": __version__, "numpy": numpy.__version__, "onnxruntime": onnxruntime.__version__,
+        "smg": __version__, "numpy": numpy.__version__, "onnxruntime": ort.__version__,
         "python": platform.python_version(),
     }  # fmt: skip
     if "torch" in sys.modules:

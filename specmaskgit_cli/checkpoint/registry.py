@@ -34,7 +34,7 @@ def find(model: str | None = None, progress: Progress | None = None) -> Path:
     if model == DEFAULT:
         return shipped()
     directory = Path(model).expanduser()
-    if directory.is_dir():
+    if os.path.isdir(directory):  # Path.is_dir raises for a name that is too long
         return directory
     if name := HubName.parse(model):
         return snapshot(name) or pull(name, progress)

@@ -69,6 +69,9 @@ def _with_input(record, named: str | None, warnings: list[str]):
         if named is not None:
             raise SmgError("this sound was made without another one; leave out --input")
         return record.options
+    if named is None and record.input.replace("\\", "/").startswith("//"):
+        # Looking at a share would tell its server that the file was opened, and on Windows by whom.
+        raise SmgError(f"its input {record.input!r} lies on the network; name it with --input")
     path = named or record.input
     if (found := sha256(path)) is None:
         raise SmgError(f"its input {path!r} is gone or cannot be read; name it with --input")
@@ -80,19 +83,23 @@ def _with_input(record, named: str | None, warnings: list[str]):
 
 
 def _models(origin, model: str | None, vocoder: str | None, warnings: list[str]) -> tuple[str | None, str | None]:
-    """The names to open model and vocoder by.
+    """What to open model and vocoder by; None is the usual model, or the model's own vocoder.
 
-    A file may come from anyone: what it names is not downloaded, but only looked for on this computer, by its hash.
+    A file may come from anyone: no name and no directory that it tells is opened or downloaded. Its hashes alone are
+    looked for, among the models of this computer.
     """
     from ..checkpoint.registry import find
-    from ..pipeline import GRIFFIN_LIM
+    from ..config.settings import GRIFFIN_LIM
 
-    if model is None:
-        model = _local(origin.source, origin.model_hash)
+    if model is None and _hash(find(None)) != origin.model_hash:
+        model = _local(origin.model_hash)
     if (found := _hash(find(model))) != origin.model_hash:
-        warnings.append(f"it was made with model {origin.model!r} ({origin.model_hash!r}), and this is {found}")
+        warnings.append(
+            f"it was made with model {origin.model!r} ({origin.model_hash!r}) from {origin.source!r}, and this is "
+            f"{found}; --model names another"
+        )
     if vocoder is None and origin.vocoder is not None:
-        vocoder = GRIFFIN_LIM if origin.vocoder == GRIFFIN_LIM else _local(origin.vocoder, origin.vocoder_hash)
+        vocoder = GRIFFIN_LIM if origin.vocoder == GRIFFIN_LIM else _local(origin.vocoder_hash)
     if vocoder == GRIFFIN_LIM or vocoder is None:
         same = vocoder == origin.vocoder
     else:
@@ -102,13 +109,12 @@ def _models(origin, model: str | None, vocoder: str | None, warnings: list[str])
     return model, vocoder
 
 
-def _local(source: str, wanted: str | None) -> str | None:
-    """A model of this computer with a hash; None, which stands for the usual one, if there is none."""
+def _local(wanted: str | None) -> str | None:
+    """The directory of a model with a hash: the usual one, the shipped one, or one that was downloaded; else None."""
     from ..checkpoint.registry import find, local
 
-    if _hash(find(None)) == wanted:
-        return None
-    return next((str(directory) for _, directory in [*local(), (source, source)] if _hash(directory) == wanted), None)
+    known = [find(None), *(directory for _, directory in local())]
+    return next((str(directory) for directory in known if wanted is not None and _hash(directory) == wanted), None)
 
 
 def _hash(directory) -> str | None:

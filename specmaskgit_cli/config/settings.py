@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from ..errors import SmgError
 
 FORMAT_VERSION = 1
-VOCODERS = ("griffin-lim", "vocos", "hifigan", "bigvgan")
+GRIFFIN_LIM = "griffin-lim"  # the vocoder that needs no weights
+VOCODERS = (GRIFFIN_LIM, "vocos", "hifigan", "bigvgan")
 EMBEDDERS = ("tower", "clap")
 
 
@@ -136,7 +137,7 @@ class EmbedderConfig:
 class VocoderConfig:
     """Mel to waveform. `kind` is "griffin-lim" (no weights), "vocos", "hifigan" or "bigvgan"."""
 
-    kind: str = "griffin-lim"
+    kind: str = GRIFFIN_LIM
     iterations: int = 4
     # vocos
     width: int = 256

@@ -168,9 +168,7 @@ def _export(model, path: Path) -> None:
 
 
 def _quantise(plain: Path, path: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from ..runtime import ort
 
     # Unsigned weights: signed ones saturate in 16 bits on x86 without VNNI, and results would depend on the CPU.
-    quantize_dynamic(
-        plain, path, op_types_to_quantize=["MatMul", "Gather"], per_channel=True, weight_type=QuantType.QUInt8
-    )
+    ort.quantize_dynamic(plain, path, "QUInt8", op_types_to_quantize=["MatMul", "Gather"], per_channel=True)

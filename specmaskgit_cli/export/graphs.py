@@ -26,9 +26,9 @@ from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
 from ..models.vocoders.base import Vocoder
+from ..runtime.external import EXTERNAL
 
 OPSET = 18
-EXTERNAL = "safetensors"  # the location that marks an initialiser as supplied from outside
 GRID_INPUTS = ("tokens", "mask", "condition", "dropped")
 INLINE_LIMIT = 100_000  # bytes of constants a graph may hold itself
 

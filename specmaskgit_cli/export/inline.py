@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import SmgError
+from ..runtime import ort
 
 EXTERNAL_ABOVE = 2_000_000_000  # bytes of weights; protobuf ends at 2 GiB
 
@@ -74,8 +75,6 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
     """Products with constant matrices in 8 bits, one scale a column; activations are scaled as they come."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # or it advises to do so
     with tempfile.TemporaryDirectory() as scratch:
         given, before, after = (Path(scratch) / f"{name}.onnx" for name in ("given", "float", "int8"))
@@ -83,9 +82,9 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
         _fold(given, before)
         # Weights of 7 bits: two products of 8 can exceed the 16 that x86 without VNNI adds them in, and results would
         # depend on the CPU. Unsigned weights of 8 bits would not, but take 1.3 times as long there.
-        quantize_dynamic(
-            before, after, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True,
-            weight_type=QuantType.QInt8, use_external_data_format=_weight_bytes(model) > EXTERNAL_ABOVE,
+        ort.quantize_dynamic(
+            before, after, "QInt8", op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True,
+            use_external_data_format=_weight_bytes(model) > EXTERNAL_ABOVE,
             extra_options={"DefaultTensorType": TensorProto.FLOAT},  # of what operators beyond the standard give
         )  # fmt: skip
         return onnx.load(after)
@@ -104,11 +103,8 @@ def _weight_bytes(model: onnx.ModelProto) -> int:
 def _fold(source: Path, target: Path) -> None:
     """Compute beforehand what depends on constants alone: quantisation only finds matrices that are operands
     themselves."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.optimized_model_filepath = 3, str(target)
+    options = ort.session_options()
+    options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{target.name}.data")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    providers, others = ["CPUExecutionProvider"], ["MatMulAddFusion", "MatmulTransposeFusion"]
-    onnxruntime.InferenceSession(source, options, providers=providers, disabled_optimizers=others)
+    options.graph_optimization_level = ort.onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    ort.open_session(source, options, ours=True, disabled_optimizers=["MatMulAddFusion", "MatmulTransposeFusion"])

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config.settings import CheckpointConfig
 from ..errors import SmgError
+from ..runtime import ort
 from ..runtime.base import Runtime
 from ..runtime.text import TextEncoder
 
@@ -45,18 +46,15 @@ def compare(reference: Runtime, graph: str, path: Path, tokenizer: Path) -> floa
     """
     if graph == "text_encoder":
         limit = reference.config.embedder.max_text_tokens
-        return _error(TextEncoder(path, tokenizer, limit, reference.threads)(list(TEXTS)), reference.text(list(TEXTS)))
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = reference.threads, 3
+        written = TextEncoder(path, tokenizer, limit, reference.threads, ours=True)
+        return _error(written(list(TEXTS)), reference.text(list(TEXTS)))
     errors = []
     for inputs in probes(graph, reference.config):
         expected = getattr(reference, "clap" if "features" in inputs else METHODS[graph])(**inputs)
         try:
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            session = ort.open_session(path, ort.session_options(reference.threads), ours=True)
             found = session.run(None, {name: np.asarray(value) for name, value in inputs.items()})[0]
-        except Exception as error:  # every status code of ONNX Runtime is a class of its own below Exception
+        except Exception as error:  # as open_session says
             raise SmgError(f"{path.name}: ONNX Runtime refuses it ({str(error).splitlines()[0]})") from None
         errors.append(_error(found, expected))
     return max(errors)

@@ -22,6 +22,7 @@ from ..decoding import DecodeSettings
 from ..errors import SmgError
 from ..runtime import open_runtime
 from ..runtime.base import WEIGHTS, Runtime
+from ..runtime.external import check_external
 from ..spectrogram.mel import mel_filterbank
 
 # Not "features": it would hold the generator's weights a second time.
@@ -115,6 +116,7 @@ def export_checkpoint(checkpoint: Checkpoint, directory: Path) -> tuple[str, lis
         reference = _reference(checkpoint)
         options = ExportOptions(scratch / "onnx", int8=True, fused=True)
         written = _export(reference, "generator", options, options.directory)
+        check_external(options.directory / written.file)  # one too large for a file would not be opened
         (scratch / "onnx/generator.json").write_text("[]\n", encoding="utf-8")  # it has its weights inside
         write_sums(scratch)
         return reference.backend, [written]
@@ -179,11 +181,13 @@ def _export(reference: Runtime, graph: str, options: ExportOptions, folder: Path
     from .standard import standard
 
     checkpoint, precision = reference.checkpoint, options.precision(graph)
-    model = onnx.load(checkpoint.path(f"onnx/{graph}.onnx"), load_external_data=False)
+    weights = reference.weights(graph) if graph in WEIGHTS else {}
+    check_external(source := checkpoint.path(f"onnx/{graph}.onnx"), weights)
+    model = onnx.load(source, load_external_data=False)
     if graph == "generator" and "cells" not in {value.name for value in model.graph.input}:
         raise SmgError(f"{checkpoint.directory}: its graphs are of an earlier version; pack or pull it again")
     model = inline.plain_casts(model if options.fused else standard(model))
-    inline.supply(model, reference.weights(graph) if graph in WEIGHTS else {}, graph)
+    inline.supply(model, weights, graph)
     if precision == "int8":
         model = inline.quantise(model)
     if options.fp16:

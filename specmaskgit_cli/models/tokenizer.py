@@ -2,9 +2,9 @@
 
 What it shares with SpecVQGAN is the grid and the discrete bottleneck. What differs, to be cheap on a CPU: the patch
 is cut linearly and all layers run on the rows x columns grid; a patch has several residual codes (Zeghidour et al.
-2021) instead of one; and texture that the codes cannot carry is drawn instead of blurred: the decoder is given the log-mel
-of white noise and is trained with an energy score (Gneiting & Raftery 2007), a proper scoring rule that needs no
-discriminator. With equal noise the decoder is deterministic.
+2021) instead of one; and texture that the codes cannot carry is drawn instead of blurred: the decoder is given the
+log-mel of white noise and is trained with an energy score (Gneiting & Raftery 2007), a proper scoring rule that needs
+no discriminator. With equal noise the decoder is deterministic.
 """
 
 from __future__ import annotations

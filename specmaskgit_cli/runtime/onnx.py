@@ -55,25 +55,20 @@ class OnnxRuntime(Runtime):
         return SmgError(f"{path}: does not fit the files beside it ({reason}); pull or pack the model again")
 
     def _open(self, graph: str):
-        import onnxruntime as ort
+        from . import ort
 
         path = self.source(graph).path(f"onnx/{graph}.onnx")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Workers spin between the operators of a run, without which two threads are no faster than one, but not after.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options = ort.session_options(self.threads)
         weights = self.weights(graph)
         names = _names(self.source(graph).path(f"onnx/{graph}.json"))
         missing = [name for name in names if name not in weights]
         if missing:
             raise SmgError(f"{path}: the weights beside it have no {missing[0]!r}; pull or pack it again")
         try:
-            values = [ort.OrtValue.ortvalue_from_numpy(weights[name]) for name in names]
-            options.add_external_initializers(names, values)
-            return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # every status code of ONNX Runtime is a class of its own below Exception
+            return ort.open_session(path, options, {name: weights[name] for name in names})
+        except SmgError:
+            raise
+        except Exception as error:  # as open_session says
             reason = str(error).splitlines()[0]
             raise SmgError(f"{path}: does not fit the weights beside it ({reason}); pull or pack it again") from None
 

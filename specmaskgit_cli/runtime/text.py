@@ -16,30 +16,36 @@ class TextEncoder:
     batch the embedding of a text would depend on its neighbours.
     """
 
-    def __init__(self, onnx_path: str | Path, tokenizer_path: str | Path, max_tokens: int = 64, threads: int = 1):
-        """Load both files; texts beyond `max_tokens` tokens are cut.
+    def __init__(
+        self,
+        onnx_path: str | Path,
+        tokenizer_path: str | Path,
+        max_tokens: int = 64,
+        threads: int = 1,
+        ours: bool = False,
+    ):
+        """Load both files; texts beyond `max_tokens` tokens are cut. `ours` as in `open_session`.
 
         Raises:
-            SmgError: a file is missing or unreadable.
+            SmgError: a file is missing or unreadable, or would have another one read.
         """
-        import onnxruntime
         from tokenizers import Tokenizer
+
+        from . import ort
 
         for path in (onnx_path, tokenizer_path):
             if not Path(path).is_file():
                 raise SmgError(f"{path}: no such file; the checkpoint is incomplete, fetch it again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_path))
         except Exception as error:  # tokenizers raises plain Exception
             raise SmgError(f"{tokenizer_path}: not a tokenizer file ({error}); fetch the checkpoint again") from error
         try:
-            self._session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.open_session(str(onnx_path), ort.session_options(threads), ours=ours)
             self.dim = int(self._session.get_outputs()[0].shape[1])
-        except Exception as error:  # every status code of ONNX Runtime is a class of its own below Exception
+        except SmgError:
+            raise
+        except Exception as error:  # as open_session says
             raise SmgError(f"{onnx_path}: not a loadable ONNX model; fetch the checkpoint again") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)

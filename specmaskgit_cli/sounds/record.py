@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..audio.metadata import MAX_BYTES, read_comment
+from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
 from ..options.base import TASKS, Box, GenerateOptions, OutputOptions, SamplingOptions
 
@@ -28,7 +29,7 @@ class Origin:
         source: what it was opened as: "default", a directory, or "owner/name" on the Hub.
         backend: "onnx" or "torch".
         vocoder: "griffin-lim", or what another model's vocoder was opened as; None is the model's own.
-        vocoder_hash: of that model.
+        vocoder_hash: of that model, which has to have one.
         input_sha256: of the file that was edited, or was to be resembled.
         version: of this program.
     """
@@ -46,6 +47,8 @@ class Origin:
         for name, value in dataclasses.asdict(self).items():
             if not (isinstance(value, str) or value is None and self.__dataclass_fields__[name].default is None):
                 raise UsageError(f"{name} is {value!r}; it should be text")
+        if self.vocoder not in (None, GRIFFIN_LIM) and self.vocoder_hash is None:
+            raise UsageError(f"vocoder is {self.vocoder!r}, without a vocoder_hash")
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_an_untrained_checkpoint_of_a_preset_can_be_timed(tmp_path, monkeypatch)
 
 
 def test_the_yardstick_multiplies_what_it_says():
-    import onnxruntime
+    from specmaskgit_cli.runtime.ort import onnxruntime
 
     shapes = [(3, 5), (5, 2)]
     session = onnxruntime.InferenceSession(products_model(shapes), providers=["CPUExecutionProvider"])

@@ -7,7 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 tokenizers = pytest.importorskip("tokenizers")
-pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint import load_checkpoint, write_sums  # noqa: E402

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import shutil
 import wave
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +18,8 @@ from specmaskgit_cli import load
 from specmaskgit_cli.audio.encoding import FORMATS
 from specmaskgit_cli.audio.files import read_audio, write_audio
 from specmaskgit_cli.audio.metadata import MAX_BYTES, read_comment
-from specmaskgit_cli.checkpoint import write_sums
+from specmaskgit_cli.checkpoint import load_checkpoint, write_sums
+from specmaskgit_cli.checkpoint.layout import read_sums
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.cli import replay as replay_module
 from specmaskgit_cli.errors import SmgError
@@ -177,7 +180,7 @@ def test_what_differs_is_said(folder, capsys, monkeypatch, trained):
     assert _run(["generate", "rain", "-s", "0.3", *FEW, "--model", "model", "-o", "out.wav", "-q"]) == 0
     assert read_record("out.wav").origin.source == str(model)
     again = ["replay", "out.wav", "-o", "again.wav", "--threads", "1"]
-    assert _run(again) == 0  # found by its hash
+    assert _run([*again, "--model", "model"]) == 0
     out, err = capsys.readouterr()
     assert out.endswith("  identical\n") and not err
     shutil.rmtree(model)
@@ -203,6 +206,12 @@ def tell(path, change) -> None:
     document = a_record(boxes=1).to_dict()
     text = change if isinstance(change, str) else json.dumps(change(document) or document)
     write_audio(path, TONE, RATE, metadata={"comment": f"A sound.\n{text}"})
+
+
+def tell_of(origin: Origin) -> None:
+    """a.wav, which says that it was made by `origin`."""
+    made = Record(GenerateOptions("rain", seconds=0.3, seed=1, steps=2), OutputOptions(), origin)
+    write_audio("a.wav", TONE, RATE, metadata=made.tags())
 
 
 def put(value, *keys):
@@ -251,6 +260,8 @@ def put(value, *keys):
         put({"trim": "yes"}, "output"),
         put(7, "origin", "model"),
         put("x", "origin", "extra"),
+        put("owner/name", "origin", "vocoder"),
+        put(None, "origin", "model_hash"),
         put("x", "file"),
     ],
 )
@@ -283,12 +294,59 @@ def test_no_model_is_downloaded_because_a_file_says_so(folder, monkeypatch, caps
         raise AssertionError("the Hub was asked")
 
     monkeypatch.setattr("specmaskgit_cli.checkpoint.registry.pull", never)
-    origin = replace(ORIGIN, source="owner/name", vocoder="other/name", vocoder_hash="x")
-    made = Record(GenerateOptions("rain", seconds=0.3, seed=1, steps=2), OutputOptions(), origin)
-    write_audio("a.wav", TONE, RATE, metadata=made.tags())
+    monkeypatch.setattr("specmaskgit_cli.checkpoint.hub.pull", never)
+    for name in ("owner/name", "x" * 300, "http://owner/name", "~/name"):
+        origin = replace(ORIGIN, source=name, vocoder=f"{name}2", vocoder_hash="x")
+        tell_of(origin)
+        assert _run(["replay", "a.wav", "--threads", "1"]) == 0
+        err = capsys.readouterr().err
+        assert "made with model 'tiny' ('0123456789ab')" in err and f"vocoder of '{name}2'" in err
+        tell("a.wav", put(name, "origin", "vocoder"))  # without its hash
+        assert _run(["replay", "a.wav", "--threads", "1"]) == 1
+        assert f"vocoder is '{name}', without a vocoder_hash" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [".data", "data", "absolute"])
+def test_no_directory_is_opened_because_a_file_says_so(folder, monkeypatch, capsys, trained, place):
+    model = shutil.copytree(trained[1], folder / place)
+    (model / "README.md").write_text("another")
+    write_sums(model)
+    digest, name = load_checkpoint(model).hash, str(model) if place == "absolute" else place
+    tell_of(replace(ORIGIN, model_hash=digest, source=name, vocoder=name, vocoder_hash=digest))
+    opened = []
+    monkeypatch.setattr(
+        "specmaskgit_cli.checkpoint.layout.read_sums", lambda path: opened.append(path) or read_sums(path)
+    )
     assert _run(["replay", "a.wav", "--threads", "1"]) == 0
+    assert opened and not any(Path(path).name == place for path in opened)
     err = capsys.readouterr().err
-    assert "made with model 'tiny' ('0123456789ab')" in err and "vocoder of 'other/name'" in err
+    assert f"from {name!r}, and this is" in err and f"vocoder of {name!r}" in err
+    assert _run(["replay", "a.wav", "--threads", "1", "--model", name, "--vocoder", name]) == 0
+    assert "differ" not in capsys.readouterr().err
+
+
+def test_a_vocoder_is_found_by_its_hash(folder, monkeypatch, capsys, trained):
+    """Among the models of this computer, and the usual one is not taken for the model's own."""
+    other = shutil.copytree(trained[1], folder / "other")
+    (other / "README.md").write_text("another")
+    write_sums(other)
+    monkeypatch.setattr("specmaskgit_cli.checkpoint.registry.cached", lambda: [("owner/name@1", other)])
+    usual, hidden = (load_checkpoint(path).hash for path in (trained[1], other))
+    tell_of(replace(ORIGIN, model_hash=hidden, vocoder="default", vocoder_hash=usual))
+    assert _run(["replay", "a.wav", "--threads", "1"]) == 0
+    assert "differ" not in capsys.readouterr().err
+    told = read_record("a.replay.wav").origin
+    assert (told.model_hash, told.vocoder_hash) == (hidden, usual)
+
+
+@pytest.mark.parametrize("path", ["//server/share/in.wav", r"\\server\share\in.wav", r"\/server/in.wav"])
+def test_no_share_is_looked_at_because_a_file_says_so(tmp_path, monkeypatch, capsys, path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("specmaskgit_cli.sounds.record.sha256", None)
+    tell("a.wav", put({"path": path, "sha256": "0" * 64}, "input"))
+    assert _run(["replay", "a.wav", "-o", "out.wav"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "lies on the network" in line and os.listdir() == ["a.wav"]
 
 
 def test_files_of_others(tmp_path, capsys):
