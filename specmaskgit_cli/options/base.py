@@ -220,18 +220,6 @@ class LoopOptions(EditOptions):
     guidance: float = field(default=0.0, kw_only=True)
 
 
-# The tasks by the names they have on the command line and in the metadata of files.
-TASKS: dict[str, type[SamplingOptions]] = {
-    "generate": GenerateOptions,
-    "inpaint": InpaintOptions,
-    "extend": ExtendOptions,
-    "continue": ContinueOptions,
-    "vary": VaryOptions,
-    "sketch": SketchOptions,
-    "loop": LoopOptions,
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """How a sound is finished and stored.

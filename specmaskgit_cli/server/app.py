@@ -21,10 +21,11 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import SmgError, UsageError
-from ..options.base import EDIT_RANGES, RANGES, TASKS, EditOptions, SamplingOptions
+from ..options.base import EDIT_RANGES, RANGES, SamplingOptions
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
+from ..tasks import TASKS
 from .jobs import Job, Queue, QueueFull
 from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
@@ -92,8 +93,12 @@ class _Page:
             for name, (low, high, closed) in (RANGES | EDIT_RANGES).items()
         }
         defaults = {
-            task: {name: f.default for name, f in kind.__dataclass_fields__.items() if name not in ("input", "boxes")}
-            for task, kind in TASKS.items()
+            name: {
+                field: f.default
+                for field, f in task.options.__dataclass_fields__.items()
+                if field not in ("input", "boxes")
+            }
+            for name, task in TASKS.items()
         }
         return JSONResponse(
             {
@@ -116,7 +121,7 @@ class _Page:
             if entry.about["seconds"] > MAX_SECONDS:
                 raise UsageError(f"the sound lasts {entry.about['seconds']:.0f} s; edit one of up to {MAX_SECONDS} s")
             options = options | {"input": str(entry.path)}
-        elif isinstance(task, str) and issubclass(TASKS.get(task, object), EditOptions):
+        elif isinstance(task, str) and task in TASKS and TASKS[task].edits:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)
@@ -155,9 +160,8 @@ class _Page:
         return FileResponse(self._entry(request.path_params["id"]).image)
 
     def _make(self, options: SamplingOptions, task: str, source: str | None, progress: Progress) -> list[dict]:
-        make = self._pipe.edit_many if isinstance(options, EditOptions) else self._pipe.generate_many
         try:
-            return [self._sounds.keep_made(sound, task, source) for sound in make(options, progress)]
+            return [self._sounds.keep_made(sound, task, source) for sound in self._pipe.make(options, progress)]
         except SmgError as error:
             raise SmgError(str(error).replace(getattr(options, "input", "\0"), "the sound")) from None
 

@@ -10,10 +10,10 @@ from ..audio.filters import FADE_SECONDS, band, plateau
 from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options.base import Box, InpaintOptions
-from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import CONTEXT_COLUMNS
+from .base import Result, Task
 from .regenerate import Request, fresh_cells, regenerate
-from .result import Edited
 from .source import Source, excerpt
 
 # Of a gap whose level is all the model's. Without a prompt, that of a shorter one is, so much of it as is missing here,
@@ -31,13 +31,13 @@ class Span:
     high: float | None = None
 
 
-def inpaint(request: Request, source: Source, options: InpaintOptions) -> Edited:
+def inpaint(request: Request, source: Source, options: InpaintOptions) -> Result:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
     samples, mel = source.samples.copy(), None
     groups = neighbourhoods(request.pipe.config, source, options.boxes)
     for index, (start, stop, spans) in enumerate(groups):
         samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
-    return Edited(samples, source.rate, mel)
+    return Result(samples, source.rate, mel)
 
 
 def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
@@ -124,3 +124,10 @@ def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple
         stop = min(stop, max(start + int(window), int(last + margin)))
         placed.append((start, stop, [Span(s.start - start, s.stop - start, s.low, s.high) for s in group]))
     return placed
+
+
+def _new_parts(options: InpaintOptions, seconds: float) -> tuple[Box, ...]:
+    return tuple(options.boxes)
+
+
+TASK = Task("inpaint", InpaintOptions, inpaint, "inpainting", "inpainted", new_parts=_new_parts)

@@ -23,9 +23,9 @@ from specmaskgit_cli.options.base import (
     SketchOptions,
     VaryOptions,
 )
-from specmaskgit_cli.sounds.marks import marks
 from specmaskgit_cli.sounds.record import Origin, Record
 from specmaskgit_cli.spectrogram.image import MARK, save_view, view
+from specmaskgit_cli.tasks import task_of
 
 ORIGIN = Origin(model="m", model_hash="0" * 12, source="default", backend="onnx", input_sha256="1" * 64)
 CYAN = [0, 255, 255]
@@ -84,7 +84,7 @@ def spans(pixels):
     ],
 )
 def test_what_is_new(options, expected):
-    assert marks(options, 8.0) == expected
+    assert task_of(options).new_parts(options, 8.0) == expected
 
 
 def test_picture_has_the_waveform_above_the_spectrogram(folder):
