@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import GUIDANCE, STEPS
 from ..errors import UsageError
-from ..options.base import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -106,7 +106,7 @@ def evaluate_model_command(
     Shards named val* are used if there are any, else all that is given.
     """
     from ..audio.files import check_writable
-    from ..decoding import DecodeSettings
+    from ..decoding.settings import DecodeSettings
     from ..evaluation.material import EvaluationOptions
     from ..options.base import GenerateOptions
 

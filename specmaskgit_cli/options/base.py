@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from ..decoding.settings import GUIDANCE, ORDERS, STEPS, DecodeSettings
 from ..errors import UsageError
 from .checks import check_flag, check_number, check_path, check_text
 
-STEPS, GUIDANCE = 2, 2.0  # unless told otherwise
-VARIETY = 0.2  # of the styles drawn, likewise
+VARIETY = 0.2  # of the styles drawn, unless told otherwise
 # Lowest and highest value, and whether the lowest itself is allowed.
 RANGES = {
     "seconds": (0.2, 3600, True),
@@ -37,7 +37,6 @@ MAY_BE_NONE = ("seed", "cutoff")
 TEXTS = ("prompt", "negative")
 PATHS = ("input", "like")
 FLAGS = ("loop", "before", "loudness_only")
-ORDERS = ("confidence", "halton", "random", "raster")
 BITS = ("16", "24", "32f")
 
 
@@ -52,7 +51,7 @@ class SamplingOptions:
         guidance: how closely to follow the condition; 0 is faster and freer.
         temperature: of the sampling; above 1 more varied, below 1 safer.
         top_p: share of the probability to sample from; 1 is all of it.
-        order: in which positions are decided: "confidence", "halton", "random" or "raster".
+        order: which positions are decided first: one of ORDERS.
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
@@ -80,6 +79,11 @@ class SamplingOptions:
                     object.__setattr__(self, name, check(name, getattr(self, name)))
         if self.seed is not None and self.seed + self.num - 1 > RANGES["seed"][1]:
             raise UsageError(f"seed is {self.seed}, too high for {self.num} sounds; use a lower one")
+
+    @property
+    def decode_settings(self) -> DecodeSettings:
+        """The settings of the decoding core that these options stand for."""
+        return DecodeSettings(self.steps, self.guidance, self.temperature, self.top_p, order=self.order)
 
     def to_dict(self) -> dict:
         """All options as plain JSON types, for metadata and reports."""
