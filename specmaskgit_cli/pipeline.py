@@ -20,7 +20,7 @@ from .conditioning.bank import Manner, joined
 from .config.settings import GRIFFIN_LIM, VocoderConfig
 from .decoding.core import decode
 from .decoding.settings import DecodeSettings
-from .options.base import (
+from .options import (
     Box,
     ContinueOptions,
     EditOptions,

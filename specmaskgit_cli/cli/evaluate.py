@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..decoding.settings import GUIDANCE, STEPS
 from ..errors import UsageError
+from ..options import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -108,7 +108,7 @@ def evaluate_model_command(
     from ..audio.files import check_writable
     from ..decoding.settings import DecodeSettings
     from ..evaluation.material import EvaluationOptions
-    from ..options.base import GenerateOptions
+    from ..options import GenerateOptions
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
