@@ -17,8 +17,9 @@ from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
 from .config.settings import GRIFFIN_LIM, VocoderConfig
-from .decoding import DecodeSettings, decode
-from .options.base import (
+from .decoding.core import decode
+from .decoding.settings import DecodeSettings
+from .options import (
     Box,
     ContinueOptions,
     ExtendOptions,

@@ -98,7 +98,7 @@ def _boxes(file: str, seconds: float) -> tuple:
     try:
         record = read_record(file)
         # Of a sound that was trimmed nothing tells where it began.
-        return record.task.new_parts(record.options, seconds) if record and not record.output.trim else ()
+        return record.options.new_parts(seconds) if record and not record.output.trim else ()
     except SmgError as error:
         print(f"smg: warning: {error}", file=sys.stderr)
         return ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..decoding import DecodeSettings
+from ..decoding.settings import DecodeSettings
 from ..pipeline import Pipeline
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import MIN_COLUMNS

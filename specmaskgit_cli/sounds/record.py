@@ -13,7 +13,7 @@ from .. import __version__
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
-from ..options.base import Box, OutputOptions, SamplingOptions
+from ..options import Box, OutputOptions, SamplingOptions
 from ..tasks import TASKS, Task, task_of
 
 FORMAT = 1

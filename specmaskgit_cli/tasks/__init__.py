@@ -1,16 +1,33 @@
 """The tasks: sounds from prompts, and edits of sounds. Each sets up tokens and a mask, and finishes the sound.
 
-`TASKS` is the one list of them, by name.
+`TASKS` is the one list of them, by name: commands, batch columns, the forms of the server and records derive from it.
 """
 
 from __future__ import annotations
 
-from ..options.base import SamplingOptions
-from . import continue_, extend, generate, inpaint, loop, sketch, vary
+from ..options import (
+    ContinueOptions,
+    ExtendOptions,
+    GenerateOptions,
+    InpaintOptions,
+    LoopOptions,
+    SamplingOptions,
+    SketchOptions,
+    VaryOptions,
+)
 from .base import Task
 
 TASKS: dict[str, Task] = {
-    module.TASK.name: module.TASK for module in (generate, inpaint, extend, continue_, vary, sketch, loop)
+    task.name: task
+    for task in (
+        Task("generate", GenerateOptions, "generating", "generated"),
+        Task("inpaint", InpaintOptions, "inpainting", "inpainted"),
+        Task("extend", ExtendOptions, "extending", "extended"),
+        Task("continue", ContinueOptions, "continuing", "continued", module="continue_"),
+        Task("vary", VaryOptions, "varying", "varied"),
+        Task("sketch", SketchOptions, "sketching", "sketched"),
+        Task("loop", LoopOptions, "looping", "looped"),
+    )
 }
 
 

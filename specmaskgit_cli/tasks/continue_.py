@@ -7,10 +7,10 @@ import numpy as np
 from ..audio.levels import fade
 from ..audio.replication import brightened
 from ..errors import UsageError
-from ..options.base import Box, ContinueOptions
+from ..options import ContinueOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import CONTEXT_COLUMNS
-from .base import Result, Task
+from .base import Result
 from .regenerate import Request, fresh_cells, regenerate
 from .source import Source, excerpt
 
@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.25  # in which the change of level for that dies away
 MAX_GAIN = 4.0
 
 
-def continuation(request: Request, source: Source, options: ContinueOptions) -> Result:
+def run(request: Request, source: Source, options: ContinueOptions) -> Result:
     """The sound, bit for bit, with `seconds` of new sound after or before it.
 
     Each window of new sound is decoded with the one before as context. Level, tilt and condition are those of the
@@ -100,11 +100,3 @@ def _joined(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.
     joined = new.copy()
     joined[:count] = new[:count] * rise + mirrored * (1 - rise)
     return fade(joined, rate, 0.0)
-
-
-def _new_parts(options: ContinueOptions, seconds: float) -> tuple[Box, ...]:
-    new = min(options.seconds, seconds)
-    return (Box(0.0, new) if options.before else Box(seconds - new, seconds),)
-
-
-TASK = Task("continue", ContinueOptions, continuation, "continuing", "continued", new_parts=_new_parts)

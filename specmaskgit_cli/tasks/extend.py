@@ -10,11 +10,11 @@ from ..audio.files import resample
 from ..audio.filters import band
 from ..audio.replication import air, highest
 from ..errors import UsageError
-from ..options.base import EDIT_RANGES, Box, ExtendOptions
+from ..options import ExtendOptions, options_of
 from ..spectrogram.band_envelope import envelope, impose, known_bands, step_samples
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import CONTEXT_COLUMNS
-from .base import Result, Task
+from .base import Result
 from .cutoff import find_cutoff
 from .regenerate import Request, fresh_cells, regenerate
 from .source import Source, excerpt
@@ -29,7 +29,7 @@ REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
 
-def extend(request: Request, source: Source, options: ExtendOptions) -> Result | None:
+def run(request: Request, source: Source, options: ExtendOptions) -> Result | None:
     """The sound with new high frequencies added, at its own rate or the models' if that is higher.
 
     Below the cut-off the samples of the input stay (low-frequency replacement); the new part comes in over the tenth
@@ -67,7 +67,7 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Result |
         original = low[window - overlap :]
         part[:], mel, levels = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff, levels)
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
-    allowed = cutoff >= EDIT_RANGES["cutoff"][0]  # which it is but for rates of 1 kHz
+    allowed = cutoff >= options_of(ExtendOptions)["cutoff"].kind.low  # which it is but for rates of 1 kHz
     return Result(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 
@@ -134,10 +134,3 @@ def _shares(low: np.ndarray, mix: np.ndarray, rate: int) -> np.ndarray:
     ratio = (each + floor) / (np.maximum(mono, 0.25 * each.mean(axis=1, keepdims=True)) + floor)
     centres, places = (np.arange(count) + 0.5) * hop, np.arange(len(low))
     return np.stack([np.interp(places, centres, share) for share in ratio.T], axis=1).astype(np.float32)
-
-
-def _new_parts(options: ExtendOptions, seconds: float) -> tuple[Box, ...]:
-    return () if options.cutoff is None else (Box(0.0, seconds, options.cutoff),)
-
-
-TASK = Task("extend", ExtendOptions, extend, "extending", "extended", new_parts=_new_parts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio.levels import fade, normalize_peak, peak_gain
-from ..options.base import GenerateOptions
-from .base import Result, Task
+from ..options import GenerateOptions
+from .base import Result
 from .loop import JOIN_SECONDS, close_loop
 from .regenerate import Request
 
 
-def generate(request: Request, source: None, options: GenerateOptions) -> Result:
+def run(request: Request, source: None, options: GenerateOptions) -> Result:
     """A sound exactly as long as asked for, [n], its peak at -1 dBFS: of several candidates the one that fits best.
 
     The ends are faded against clicks, or joined where the sound is to loop.
@@ -31,8 +31,3 @@ def generate(request: Request, source: None, options: GenerateOptions) -> Result
     level = normalize_peak(samples)
     made = level if options.loop else fade(level, rate)
     return Result(made, rate, mel, score=scores[best], gain=peak_gain(samples))
-
-
-TASK = Task(
-    "generate", GenerateOptions, generate, "generating", "generated", reads="like", loops=lambda options: options.loop
-)

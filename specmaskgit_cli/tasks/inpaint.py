@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS, band, plateau
 from ..audio.replication import brightened
 from ..errors import UsageError
-from ..options.base import Box, InpaintOptions
+from ..options import Box, InpaintOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import CONTEXT_COLUMNS
-from .base import Result, Task
+from .base import Result
 from .regenerate import Request, fresh_cells, regenerate
 from .source import Source, excerpt
 
@@ -31,13 +31,14 @@ class Span:
     high: float | None = None
 
 
-def inpaint(request: Request, source: Source, options: InpaintOptions) -> Result:
+def run(request: Request, source: Source, options: InpaintOptions) -> Result:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
     samples, mel = source.samples.copy(), None
-    groups = neighbourhoods(request.pipe.config, source, options.boxes)
+    boxes = tuple(box.within(source.seconds) for box in options.boxes)
+    groups = neighbourhoods(request.pipe.config, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
         samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
-    return Result(samples, source.rate, mel)
+    return Result(samples, source.rate, mel, options=replace(options, boxes=boxes))
 
 
 def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +50,7 @@ def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span])
         UsageError: there is neither a prompt nor a sound beside the spans to go by.
     """
     config = request.pipe.config
-    whole = [span for span in spans if span.low in (None, 0) and span.high is None]
+    whole = [span for span in spans if span.low is None and span.high is None]
     stays = np.ones(len(samples), bool)
     for span in whole:
         stays[span.start : span.stop] = False
@@ -99,13 +100,13 @@ def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple
     window, margin = config.generator.max_columns * column, CONTEXT_COLUMNS * column
     total, spans = len(source.samples), []
     for box in boxes:
-        if box.end > source.seconds + 0.5 / source.rate:
+        if box.end > source.seconds:
             raise UsageError(f"the span from {box.start:g} to {box.end:g} s is outside {source.name}, "
                              f"which lasts {source.seconds:.6g} s")  # fmt: skip
         top = min(config.mel.f_max, source.rate / 2)
         if (box.low or 0) >= top:
             raise UsageError(f"the band from {box.low:g} Hz is above {top:g} Hz, the highest that can be made here")
-        span = Span(round(box.start * source.rate), min(total, round(box.end * source.rate)), box.low or None, box.high)
+        span = Span(round(box.start * source.rate), min(total, round(box.end * source.rate)), box.low, box.high)
         if span.stop - span.start < 8:
             raise UsageError(f"the span from {box.start:g} to {box.end:g} s is too short; make it longer")
         spans.append(span)
@@ -124,10 +125,3 @@ def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple
         stop = min(stop, max(start + int(window), int(last + margin)))
         placed.append((start, stop, [Span(s.start - start, s.stop - start, s.low, s.high) for s in group]))
     return placed
-
-
-def _new_parts(options: InpaintOptions, seconds: float) -> tuple[Box, ...]:
-    return tuple(options.boxes)
-
-
-TASK = Task("inpaint", InpaintOptions, inpaint, "inpainting", "inpainted", new_parts=_new_parts)

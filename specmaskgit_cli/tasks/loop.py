@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS
-from ..options.base import Box, LoopOptions
+from ..options import LoopOptions
 from ..synthesis.engine import CONTEXT_COLUMNS
-from .base import Result, Task
+from .base import Result
 from .inpaint import Span, repaint
 from .regenerate import Request
 from .source import Source
@@ -15,7 +15,7 @@ from .source import Source
 JOIN_SECONDS = LoopOptions.join  # of a generated loop
 
 
-def loop(request: Request, source: Source, options: LoopOptions) -> Result:
+def run(request: Request, source: Source, options: LoopOptions) -> Result:
     """The sound with its last `join` seconds and its first 30 ms made anew: the end runs into the beginning."""
     samples, mel = close_loop(request, source.samples, source.rate, options.join)
     return Result(samples, source.rate, mel)
@@ -40,10 +40,3 @@ def close_loop(request: Request, samples: np.ndarray, rate: int, join: float) ->
     result = samples.copy()
     result[total - lead :], result[:follow] = made[:lead], made[lead:]
     return result, mel
-
-
-def _new_parts(options: LoopOptions, seconds: float) -> tuple[Box, ...]:
-    return (Box(seconds - min(options.join, seconds / 3), seconds),)
-
-
-TASK = Task("loop", LoopOptions, loop, "looping", "looped", new_parts=_new_parts, loops=lambda options: True)

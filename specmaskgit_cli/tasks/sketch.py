@@ -8,15 +8,15 @@ from ..audio.levels import fade, normalize_peak
 from ..conditioning.bank import Manner
 from ..conditioning.contour import flagged, follow
 from ..errors import UsageError
-from ..options.base import SketchOptions
+from ..options import SketchOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
-from .base import Result, Task
+from .base import Result
 from .regenerate import Request
 from .source import Source, excerpt
 
 
-def sketch(request: Request, source: Source, options: SketchOptions) -> Result:
+def run(request: Request, source: Source, options: SketchOptions) -> Result:
     """What the prompt says, as long as the sound, and as loud and bright as it moment by moment; mono, at the model's
     rate, its peak at -1 dBFS. Nothing else of the sound is in it (after Sketch2Sound, arXiv 2412.08550).
 
@@ -41,6 +41,3 @@ def sketch(request: Request, source: Source, options: SketchOptions) -> Result:
     rate = config.mel.sample_rate
     wave = mel_to_waveform(request.pipe.runtime, mel, request.rng)[: round(source.seconds * rate)]
     return Result(fade(normalize_peak(wave), rate)[:, None], rate, mel, keeps_subtype=False)
-
-
-TASK = Task("sketch", SketchOptions, sketch, "sketching", "sketched")

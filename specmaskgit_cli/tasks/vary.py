@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..audio.levels import limit_peak
-from ..options.base import VaryOptions
+from ..options import VaryOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
-from .base import Result, Task
+from .base import Result
 from .regenerate import Request, regenerate_mel
 from .source import Source, excerpt
 
 
-def vary(request: Request, source: Source, options: VaryOptions) -> Result:
+def run(request: Request, source: Source, options: VaryOptions) -> Result:
     """A sound of the same length, rate and level, with `amount` of its tokens drawn anew, spread at random.
 
     All of it is vocoded; with amount 0 that is all that happens.
@@ -31,6 +31,3 @@ def vary(request: Request, source: Source, options: VaryOptions) -> Result:
     mel = regenerate_mel(request, mel, fresh)
     samples = heard.back(mel_to_waveform(request.pipe.runtime, mel, request.rng))
     return Result(limit_peak(samples, 0.0), source.rate, mel)
-
-
-TASK = Task("vary", VaryOptions, vary, "varying", "varied")

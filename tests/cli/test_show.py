@@ -12,7 +12,7 @@ from audio.test_levels_image import read_png
 
 from specmaskgit_cli.audio.files import write_audio
 from specmaskgit_cli.cli import _run
-from specmaskgit_cli.options.base import (
+from specmaskgit_cli.options import (
     Box,
     ContinueOptions,
     ExtendOptions,
@@ -25,7 +25,6 @@ from specmaskgit_cli.options.base import (
 )
 from specmaskgit_cli.sounds.record import Origin, Record
 from specmaskgit_cli.spectrogram.image import MARK, save_view, view
-from specmaskgit_cli.tasks import task_of
 
 ORIGIN = Origin(model="m", model_hash="0" * 12, source="default", backend="onnx", input_sha256="1" * 64)
 CYAN = [0, 255, 255]
@@ -84,7 +83,7 @@ def spans(pixels):
     ],
 )
 def test_what_is_new(options, expected):
-    assert task_of(options).new_parts(options, 8.0) == expected
+    assert options.new_parts(8.0) == expected
 
 
 def test_picture_has_the_waveform_above_the_spectrogram(folder):
