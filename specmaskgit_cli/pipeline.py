@@ -19,7 +19,7 @@ from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
 from .config.settings import GRIFFIN_LIM, VocoderConfig
 from .decoding import DecodeSettings, decode
-from .options.base import (
+from .options import (
     Box,
     ContinueOptions,
     EditOptions,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options.base import GUIDANCE, STEPS
+from ..options import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -108,7 +108,7 @@ def evaluate_model_command(
     from ..audio.files import check_writable
     from ..decoding import DecodeSettings
     from ..evaluation.material import EvaluationOptions
-    from ..options.base import GenerateOptions
+    from ..options import GenerateOptions
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..options.base import GUIDANCE, STEPS, SamplingOptions
+from ..options import GUIDANCE, STEPS, SamplingOptions
 from . import sampling
 from .schedule import SCHEDULES, counts, guidance_ramp, noise_ramp
 

@@ -14,7 +14,7 @@ from ..data.contents import read_sound
 from ..data.remarks import Remarks
 from ..data.sources import find_sources, iterate_clips, split_sources
 from ..errors import SmgError
-from ..options.base import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
+from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
 from ..tasks import edit_source

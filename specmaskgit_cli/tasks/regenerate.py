@@ -10,7 +10,7 @@ import numpy as np
 from ..conditioning.bank import Manner
 from ..config.settings import MelConfig
 from ..decoding import DecodeSettings
-from ..options.base import SamplingOptions
+from ..options import SamplingOptions
 from ..spectrogram.blur import blur
 from ..spectrogram.griffin_lim import Known
 from ..spectrogram.mel import log_mel, mel_filterbank

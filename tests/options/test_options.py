@@ -6,15 +6,18 @@ import pytest
 
 from specmaskgit_cli.decoding import sampling
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options.base import ORDERS, RANGES, GenerateOptions
+from specmaskgit_cli.options import ORDERS, GenerateOptions, options_of
+from specmaskgit_cli.options.kinds import Number
+
+NUMBERS = {name: option.kind for name, option in options_of(GenerateOptions).items() if isinstance(option.kind, Number)}
 
 
-@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_options_take_their_limits_and_nothing_beyond(name):
-    low, high, inclusive = RANGES[name]
-    for value in (high, low) if inclusive else (high,):
+    low, high, above = NUMBERS[name].low, NUMBERS[name].high, NUMBERS[name].above
+    for value in (high,) if above else (high, low):
         assert getattr(GenerateOptions("rain", **{name: value}), name) == value
-    for value in (low - 1, high + 1, float("nan"), "1", True, *(() if inclusive else (low,))):
+    for value in (low - 1, high + 1, float("nan"), "1", True, *((low,) if above else ())):
         with pytest.raises(SmgError, match=f"{name} is"):
             GenerateOptions("rain", **{name: value})
 
