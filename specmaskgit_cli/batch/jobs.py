@@ -14,11 +14,11 @@ from pathlib import Path
 
 from .. import __version__
 from ..audio.encoding import FORMATS
+from ..data.tables import Row
 from ..errors import SmgError, UsageError
 from ..options import OutputOptions, SamplingOptions, options_of
 from ..sounds.record import check_size, sha256
 from ..tasks import TASKS, task_of
-from .table import Row
 
 FORMAT = 1  # of the keys; another one does all rows again
 SLUG_LENGTH = 40
