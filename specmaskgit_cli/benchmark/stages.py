@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..checkpoint.layout import Checkpoint
 from ..pipeline import Pipeline
+from ..synthesis.engine import Engine
 from .flops import generator_flops
 
 # The methods of a runtime that are stages of their own.
@@ -70,22 +72,31 @@ class TimedRuntime:
         return timed
 
 
-class TimedPipeline(Pipeline):
-    """A pipeline that times decoding and vocoding, on a timed runtime."""
+class TimedEngine(Engine):
+    """An engine that times decoding and vocoding, on a timed runtime."""
 
-    def __init__(self, pipe: Pipeline, clock: Clock):
-        super().__init__(pipe.checkpoint, TimedRuntime(pipe.runtime, clock))
+    def __init__(self, checkpoint: Checkpoint, runtime: TimedRuntime, clock: Clock):
+        super().__init__(checkpoint, runtime)
         self.clock = clock
 
-    def fill(self, *arguments, **named) -> np.ndarray:
+    def fill(self, *arguments) -> np.ndarray:
         with self.clock.time("decoding"):
-            return super().fill(*arguments, **named)
+            return super().fill(*arguments)
 
-    def vocode(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def vocode(self, *arguments) -> np.ndarray:
         with self.clock.time("vocoder"):
-            return super().vocode(mel, rng)
+            return super().vocode(*arguments)
+
+
+class TimedPipeline(Pipeline):
+    """A pipeline whose engine is timed."""
+
+    def __init__(self, pipe: Pipeline, clock: Clock):
+        runtime = TimedRuntime(pipe.runtime, clock)
+        super().__init__(pipe.checkpoint, runtime)
+        self.engine, self.clock = TimedEngine(pipe.checkpoint, runtime, clock), clock
 
     def forget(self) -> None:
         """Start the clock anew, with a prompt that has not been heard before."""
         self.clock.reset()
-        self.conditions.forget()
+        self.engine.prompts.forget()

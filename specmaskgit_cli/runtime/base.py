@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
+from ..conditioning.condition import with_guidance
 from ..errors import SmgError
 
 # Which safetensors file holds the weights of each graph.
@@ -41,6 +42,10 @@ class Runtime(ABC):
     def guidance(self) -> float:
         """As `decoding.Predictor` has it."""
         return self.config.generator.guidance
+
+    def with_guidance(self, condition: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """As `decoding.Predictor` has it."""
+        return with_guidance(condition, scale, self.config.generator)
 
     @functools.cached_property
     def text(self):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..conditioning.condition import Layout
 from ..conditioning.contour import flagged, follow, smoothed
 from ..conditioning.style import Projection, describe
 from ..config.settings import CheckpointConfig
@@ -17,7 +19,7 @@ from ..data.caption_embeddings import CaptionBank, standardisation
 from ..data.clips import ClipCache
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
-from .guided import Lesson, told
+from .guided import Lesson, with_guidance
 from .loop import Stage, TrainOptions
 
 SHORTEST = 1.1  # seconds of a canvas
@@ -34,6 +36,26 @@ CONTOUR_DROPOUT = 0.2
 CONTOUR_GAP = 0.15  # share of the others of whose contour a span is not told, as of a sound with a gap to fill
 BRIGHTNESS_DROPOUT = 0.2  # of the others again
 CONTOUR_WIDTHS = (1, 1, 1, 3, 7)  # moments over which it is averaged: sketches are coarse
+
+
+class Sounds(NamedTuple):
+    """A batch of sounds, and what the generator is told of them.
+
+    Attributes:
+        mel: natural-log mels [B, n_mels, frames].
+        text: embeddings of their captions [B, D], or None.
+        heard: bool [B], which are conditioned on their own embedding instead.
+        style: [B, style_dims].
+        styled: bool [B, 1], which are conditioned on their style; [B, 0] for a model without styles, as `style` is.
+        contour: [B, max_columns, contour_size].
+    """
+
+    mel: Tensor
+    text: Tensor | None
+    heard: Tensor
+    style: Tensor
+    styled: Tensor
+    contour: Tensor
 
 
 class GeneratorStage(Stage):
@@ -76,7 +98,7 @@ class GeneratorStage(Stage):
     def validation(self) -> list[tuple[Tensor, Tensor]]:
         """Tokens and conditions, the same at all times."""
         rngs = (np.random.default_rng(i) for i in range(self.validation_batches))
-        return [self._encode(*self._sounds("val", [rng] * 32, self.typical)) for rng in rngs]
+        return [self._encode(self._sounds("val", [rng] * 32, self.typical)) for rng in rngs]
 
     def _new_model(self) -> Generator:
         model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
@@ -125,7 +147,7 @@ class GeneratorStage(Stage):
             return torch.zeros((), device=self.device), dict.fromkeys(self.logged, 0.0)
         sounds, mask, some, dropped, scale, totals = drawn
         mask, some, dropped, scale = (t.to(self.device) for t in (mask, some, dropped, scale))
-        tokens, condition = self._encode(*sounds)
+        tokens, condition = self._encode(sounds)
         hidden, tables, levels = self._hidden(tokens, mask, condition, dropped, scale), self.model.tables(), self.levels
         free = (scale == 0)[:, None, None]
         first = self._cross_entropy(hidden, tokens, mask & free, range(1), tables) / totals[0]
@@ -155,9 +177,10 @@ class GeneratorStage(Stage):
         return range(1, self.config.tokenizer.levels)
 
     def _hidden(self, tokens, mask, condition, dropped, scale: float | Tensor = 0.0) -> Tensor:
-        """The model's states, told the scale of the guidance if it can be."""
+        """The model's states, with the scale of the guidance in its condition if there is a place for it."""
         if self.model.config.guidance:
-            condition = told(condition, torch.as_tensor(scale, device=self.device).expand(len(condition)))
+            scale = torch.as_tensor(scale, device=self.device).expand(len(condition))
+            condition = with_guidance(condition, scale, self.model.config)
         return self.model.hidden(tokens, mask, condition, dropped)
 
     def _size(self, columns: int, share: float = 1.0) -> int:
@@ -180,51 +203,53 @@ class GeneratorStage(Stage):
             total = total + F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing, reduction="sum")
         return total
 
-    def _sounds(self, split: str, rngs: list, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
-        """(mels, embeddings of captions, which are conditioned on the sound instead, what tells of their styles and of
-        their contours), one for each generator."""
+    def _sounds(self, split: str, rngs: list, columns: int) -> Sounds:
+        """Sounds and what they are conditioned on, one for each generator."""
         frames = columns * self.config.tokenizer.patch_frames
         drawn = [self.makers[split].draw(rng, frames) for rng in rngs]
         mel, text = torch.from_numpy(np.stack([m.T for m, _ in drawn])), None
         if self.captions:
             text = torch.stack([self.captions.draw(clip, rng) for (_, clip), rng in zip(drawn, rngs, strict=True)])
         heard = [self.audio_share > 0 and rng.random() < self.audio_share for rng in rngs]
-        style = torch.zeros(len(rngs), 0)
+        style, styled = torch.zeros(len(rngs), 0), torch.zeros(len(rngs), 0, dtype=torch.bool)
         if styles := self.styles:
-            told = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
+            styled = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
             style = torch.from_numpy(styles(mel.numpy(), self.config.mel))
-            style = torch.cat([style, torch.ones(len(rngs), 1)], 1) * told
-        return mel, text, torch.tensor(heard), style, self._contours(mel.numpy(), rngs)
+        return Sounds(mel, text, torch.tensor(heard), style, styled, self._contours(mel.numpy(), rngs))
 
     def _contours(self, mel: np.ndarray, rngs: list) -> Tensor:
-        """What each example is told of its contour, [B, max_columns * contour_size]."""
+        """The contour of each example, smoothed and in part left out, [B, max_columns, contour_size]."""
         config, patch = self.config.generator, self.config.tokenizer.patch_frames
         if not config.contour_steps:
-            return torch.zeros(len(rngs), 0)
-        told = np.zeros((len(rngs), config.max_columns, config.contour_size), np.float32)
+            return torch.zeros(len(rngs), 0, 0)
+        made = np.zeros((len(rngs), config.max_columns, config.contour_size), np.float32)
         contours = follow(mel, self.config.mel, patch, config.contour_steps)
-        for row, contour, rng in zip(told, contours, rngs, strict=True):
+        for row, contour, rng in zip(made, contours, rngs, strict=True):
             contour = smoothed(contour, int(rng.choice(CONTOUR_WIDTHS)))
             loudness = np.full(len(contour), rng.random() >= CONTOUR_DROPOUT)
             if rng.random() < CONTOUR_GAP:
                 first, last = np.sort(rng.integers(0, len(contour) + 1, 2))
                 loudness[first:last] = False
             row[: len(contour)] = flagged(contour, loudness, loudness & (rng.random() >= BRIGHTNESS_DROPOUT))
-        return torch.from_numpy(told.reshape(len(rngs), -1))
+        return torch.from_numpy(made)
 
     @torch.no_grad()
-    def _encode(
-        self, mel: Tensor, text: Tensor | None, heard: Tensor, style: Tensor, contour: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(tokens, conditions) of what `_sounds` gives."""
-        mel, heard = mel.to(self.device), heard.to(self.device)
-        if text is None:
-            condition = self.embed_audio(mel)
+    def _encode(self, sounds: Sounds) -> tuple[Tensor, Tensor]:
+        """(tokens, packed conditions for no guidance) of sounds."""
+        mel = sounds.mel.to(self.device)
+        if sounds.text is None:
+            embedding = self.embed_audio(mel)
         else:
-            condition = text.to(self.device)
+            embedding = sounds.text.to(self.device)
             if self.audio_share:
-                condition = torch.where(heard[:, None], self.embed_audio(mel), condition)
-        return self.tokenizer.encode(mel), torch.cat([contour.to(self.device), condition, style.to(self.device)], 1)
+                embedding = torch.where(sounds.heard[:, None].to(self.device), self.embed_audio(mel), embedding)
+        layout = Layout(self.model.config)
+        condition = torch.zeros(len(mel), layout.size, device=self.device)
+        condition[:, layout.embedding] = embedding
+        condition[:, layout.contour] = sounds.contour.flatten(1).to(self.device)
+        condition[:, layout.style] = (sounds.style * sounds.styled).to(self.device)
+        condition[:, layout.flag] = sounds.styled.to(condition)
+        return self.tokenizer.encode(mel), condition
 
     def validate(self):
         """First-level cross-entropy: averaged over masks, and fully masked with and without the condition. Of a model

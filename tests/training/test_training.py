@@ -14,6 +14,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
 from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.conditioning.condition import Layout  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, MelConfig  # noqa: E402
 from specmaskgit_cli.data.canvas import CanvasMaker  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
@@ -157,9 +158,7 @@ def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp
     def conditions(condition, embed_text):
         stage = GeneratorStage(config, TrainOptions(batch=16), train, val, codes, embed_text, tower, condition)
         sounds = stage.draw(Part(0, 0))[0]
-        size = config.generator
-        first = size.max_columns * size.contour_size
-        return tower(sounds[0]), stage._encode(*sounds)[1][:, first : first + size.condition_dim]
+        return tower(sounds.mel), stage._encode(sounds)[1][:, Layout(config.generator).embedding]
 
     heard, found = conditions("audio", None)  # needs no captions at all
     torch.testing.assert_close(found, heard)
