@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from .bounds import check_result
 from .checks import check_flag, check_number, check_path, check_text
 from .errors import UsageError
 
@@ -269,7 +270,9 @@ class OutputOptions:
             raise UsageError("lufs sets the level that no-normalize would leave alone; give one of them")
 
     def check(self, options: SamplingOptions) -> None:
-        """Raise UsageError where the sound of a task cannot be finished so."""
+        """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
+        if self.rate is not None and isinstance(options, GenerateOptions):
+            check_result(options.seconds, self.rate, self.channels or 1)
         if self.trim and (isinstance(options, LoopOptions) or getattr(options, "loop", False)):
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import MelConfig
 from .files import atomic_path
+from .levels import peak_of
 from .mel import band_edges, log_mel, normalize
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _waveform(samples: np.ndarray, width: int, height: int) -> np.ndarray:
     if not height:
         return pixels
     starts = _starts(len(samples), width)
-    peak = float(np.abs(samples).max()) or 1.0
+    peak = peak_of(samples) or 1.0
     # -1 to 1 as rows from the lowest to the highest.
     low, high = (
         (1 - reduce.reduceat(ends, starts) / peak) / 2 * (height - 1)

@@ -10,7 +10,7 @@ from ..audio.files import read_audio, resample
 from ..audio.levels import peak_gain
 from ..conditions import INPUT_PEAK_DB
 from ..config import CheckpointConfig
-from ..errors import SmgError, UsageError
+from ..errors import UsageError
 
 MIN_SECONDS = 0.05
 MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
@@ -51,8 +51,6 @@ class Source:
     def read(cls, path: str) -> Source:
         """Raises SmgError as read_audio does, and for a sound too short to edit."""
         audio = read_audio(path)
-        if audio.rate < 1000:
-            raise SmgError(f"{path} has a sample rate of {audio.rate} Hz; resample it to 8000 Hz or more")
         return cls(audio.samples, audio.rate, audio.subtype, path)
 
 
