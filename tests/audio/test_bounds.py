@@ -22,8 +22,9 @@ from specmaskgit_cli.data.labels import LabelledClip, read_wave
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.evaluation.clips import read_clips
 from specmaskgit_cli.options import ContinueOptions, GenerateOptions, OutputOptions, VaryOptions
+from specmaskgit_cli.pipeline import Pipeline
 from specmaskgit_cli.sounds.finish import finish
-from specmaskgit_cli.tasks import check_edit, edit_source
+from specmaskgit_cli.tasks.base import check_edit
 from specmaskgit_cli.tasks.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def test_results_are_bounded():
 def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trained):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMG_MODEL", str(trained[1]))
-    monkeypatch.setattr("specmaskgit_cli.pipeline.Pipeline._draw", None)
+    monkeypatch.setattr("specmaskgit_cli.pipeline.Pipeline.draw", None)
     monkeypatch.setattr("specmaskgit_cli.tasks.regenerate.Request.of", None)
     write("in.wav", 768_000, 32, 46_080)
     for arguments, words in (
@@ -165,7 +166,7 @@ def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trai
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
     with pytest.raises(UsageError, match="million samples"):
         sound = Source(noise(50_000, 32), 768_000)
-        edit_source(_Pipe(), sound, ContinueOptions("x", 60))
+        Pipeline.make(_Pipe(), ContinueOptions("x", 60), source=sound)
 
 
 class _Pipe:
