@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .audio.levels import fade, normalize_peak, peak_gain
+from .bounds import check_result
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
@@ -112,8 +113,9 @@ class Pipeline:
         """`options.num` sounds with seeds seed, seed + 1, ...: the same whether made together or one by one.
 
         Raises:
-            SmgError: a `like` file that cannot be read.
+            SmgError: a `like` file that cannot be read, or sounds that would be larger than `bounds` allow.
         """
+        check_result(options.seconds, self.config.mel.sample_rate, 1, options.num)
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
         condition, style = self.conditions.wish(options)

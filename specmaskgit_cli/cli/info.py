@@ -43,13 +43,12 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
 
 
 def _measure(file: str) -> dict:
-    import numpy as np
-
     from ..audio.files import read_audio
+    from ..audio.levels import peak_of
     from ..audio.loudness import integrated_loudness, true_peak_db
 
     audio = read_audio(file)
-    peak = float(np.abs(audio.samples).max())
+    peak = peak_of(audio.samples)
     return {
         "file": file,
         "seconds": round(len(audio.samples) / audio.rate, 6),

@@ -12,7 +12,6 @@ import contextlib
 import csv
 import functools
 import hashlib
-import io
 import json
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.samples import decode
 from ..config.settings import MelConfig, to_dict
 from ..errors import SmgError
 from ..spectrogram.mel import log_mel
@@ -271,15 +271,14 @@ class _CacheWriter:
         self.frames = 0
 
     def add(self, key: str, audio: bytes | Path, info: dict) -> bool:
-        import soundfile
         import soxr
 
         try:
-            x, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
-        except (soundfile.SoundFileError, OSError):
+            x, rate = decode(audio, self.config.sample_rate)
+        except SmgError:
             return False
-        x = x.mean(1) if x.ndim == 2 else x
-        if not len(x) or not np.isfinite(x).all() or np.abs(x).max() < 1e-4:
+        x = x.mean(1)
+        if np.abs(x).max() < 1e-4:
             return False
         x = soxr.resample(x, rate, self.config.sample_rate)
         hop = self.config.hop_length

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.files import read_mono, resample, to_mono
+from ..audio.samples import decode
 from ..errors import SmgError
 from .clips import AUDIO_SUFFIXES, find_sources, iterate_clips
 
@@ -65,12 +65,10 @@ def read_wave(clip: LabelledClip, rate: int) -> np.ndarray:
     """A clip as mono at `rate`, float32 [n]. Raises SmgError where it cannot be read."""
     if isinstance(clip.audio, Path):
         return read_mono(clip.audio, rate)
-    import soundfile
-
     try:
-        samples, own = soundfile.read(io.BytesIO(clip.audio), dtype="float32")
-    except soundfile.LibsndfileError:
-        raise SmgError(f"{clip.key}: not a sound file, or damaged; leave it out of the shard") from None
+        samples, own = decode(clip.audio, rate, clip.key)
+    except SmgError as error:
+        raise SmgError(f"{error}; leave it out of the shard") from None
     return resample(to_mono(samples), own, rate)
 
 

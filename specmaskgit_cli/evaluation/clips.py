@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import crossfade, normalize_peak
+from ..audio.samples import decode
 from ..config.settings import MelConfig
 from ..data.canvas import STEADY_DEVIATION
 from ..data.clips import caption_from_name, find_sources, iterate_clips, split_sources
@@ -78,15 +78,13 @@ def read_clips(
 ) -> dict[str, np.ndarray]:
     """Waveforms of the clips of these keys of `list_clips`, each `seconds` long as by `arrange`; unreadable and silent
     ones are left out."""
-    import soundfile
-
     wanted, waves = set(keys), {}
     for key, audio, _ in _iterate(data, training):
         if key not in wanted:
             continue
         try:
-            samples, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
-        except (soundfile.SoundFileError, OSError):
+            samples, rate = decode(audio, cfg.sample_rate)
+        except SmgError:
             continue
         wave = resample(to_mono(samples), rate, cfg.sample_rate)
         if np.isfinite(wave).all() and wave.any():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import normalize_peak
+from ..audio.samples import decode
 from ..data.clips import find_sources, iterate_clips, split_sources
 from ..errors import SmgError
 from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
@@ -43,8 +43,6 @@ def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, n
     Raises:
         SmgError: there is no such clip.
     """
-    import soundfile
-
     config = pipe.config
     longest = config.generator.max_columns * config.column_samples
     training, validation = split_sources(find_sources(data))
@@ -52,10 +50,8 @@ def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, n
     for source in validation or training:
         for _, audio, info in iterate_clips(source):
             try:
-                samples, rate = soundfile.read(
-                    io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32"
-                )
-            except (soundfile.SoundFileError, OSError):
+                samples, rate = decode(audio, config.mel.sample_rate)
+            except SmgError:
                 continue
             wave = resample(to_mono(samples), rate, config.mel.sample_rate)[:longest]
             if len(wave) < MIN_SECONDS * config.mel.sample_rate or not np.isfinite(wave).all() or not wave.any():

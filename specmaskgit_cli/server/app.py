@@ -20,14 +20,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
+from ..bounds import check_result
 from ..errors import SmgError, UsageError
 from ..options import TASKS, EditOptions, SamplingOptions, options_of
 from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
+from ..tasks import check_edit
 from .jobs import Job, Queue, QueueFull
-from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
+from .sounds import MAX_SAMPLES, MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
 STATIC = Path(__file__).parent / "static"
 MAX_REQUEST_BYTES = 64 << 10
@@ -124,6 +126,12 @@ class _Page:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)
+        model_rate = self._pipe.config.mel.sample_rate
+        if isinstance(options, EditOptions):
+            about = entry.about
+            check_edit(options, about["seconds"], about["rate"], about["channels"], model_rate, MAX_SAMPLES)
+        else:
+            check_result(options.seconds, model_rate, 1, options.num, MAX_SAMPLES)
         job = self._queue.add(lambda progress: self._make(options, task, source, progress))
         return JSONResponse(self._told(job), 202)
 

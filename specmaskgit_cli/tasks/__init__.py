@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import replace
 
+from ..bounds import MAX_SAMPLES, check_result
 from ..options import (
     ContinueOptions,
     EditOptions,
@@ -36,6 +37,17 @@ TASKS = {
 }
 
 
+def check_edit(
+    options: EditOptions, seconds: float, rate: int, channels: int, model_rate: int, most: int = MAX_SAMPLES
+) -> None:
+    """Raise UsageError where a task makes more than `most` samples of a sound of so many seconds, Hz and channels.
+
+    A result has the rate of the sound, or of the model where that is higher.
+    """
+    new = options.seconds if isinstance(options, ContinueOptions) else 0.0
+    check_result(seconds + new, max(rate, model_rate), channels, options.num, most)
+
+
 def edit(pipe: Pipeline, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
     """`options.num` results with seeds seed, seed + 1, ...; none where there is nothing to do (see `extend`).
 
@@ -48,6 +60,7 @@ def edit(pipe: Pipeline, options: EditOptions, progress: Progress | None = None)
 @one_blas_thread()
 def edit_source(pipe: Pipeline, source: Source, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
     """As `edit`, of a sound that is in memory; `options.input` is only its name."""
+    check_edit(options, source.seconds, source.rate, source.samples.shape[1], pipe.config.mel.sample_rate)
     if options.seed is None:
         options = replace(options, seed=secrets.randbelow(2**32 - options.num))
     warnings = pipe.conditions.unfamiliar(options.prompt)
