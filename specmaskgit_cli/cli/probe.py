@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..terminal import say
 from . import common
 from .embed import Layer, Masked, layer_numbers
 from .progress import progress_bar
@@ -80,9 +81,9 @@ def probe(
         print_json("probe", document)
     else:
         columns = [key for key in next(iter(results.values()))]
-        print(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
+        say(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
         for name, row in results.items():
-            print(f"{name:<22}" + "".join(f"{row[key]:>11.3f}" for key in columns))
+            say(f"{name:<22}" + "".join(f"{row[key]:>11.3f}" for key in columns))
 
 
 def _conditions(where: list[str] | None) -> dict[str, str]:
