@@ -47,13 +47,15 @@ def _run(args: list[str]) -> int:
         return application(args)(args, prog_name="smg", standalone_mode=False) or 0
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # as a panic of a library in Rust is no Exception
         if debug:
             raise
         return _report(error)
 
 
-def _report(error: Exception) -> int:
+def _report(error: BaseException) -> int:
     from ..errors import SmgError
 
     if isinstance(error, SmgError):

@@ -92,6 +92,6 @@ class Queue:
             job.error, job.state = " ".join(str(error).split()), "failed"
         except MemoryError:
             job.error, job.state = "out of memory; try fewer seconds or sounds", "failed"
-        except Exception as error:
+        except BaseException as error:  # as a panic of a library in Rust is no Exception
             say(traceback.format_exc().rstrip(), error=True, lines=True)
             job.error, job.state = f"{type(error).__name__} (this is a bug; the terminal of smg ui says more)", "failed"
