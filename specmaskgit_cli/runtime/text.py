@@ -47,7 +47,7 @@ class TextEncoder:
         self._path, self._tokenizer_path = onnx_path, tokenizer_path
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Embed texts: float32 [B, D], unit length. Repeated ones are computed once. Raises SmgError where it cannot."""
+        """Embed texts: float32 [B, D], unit length. Repeated ones are computed once; SmgError where it cannot."""
         known: dict[str, np.ndarray] = {}
         for text in texts:
             if text not in known:
