@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +62,7 @@ def probe(
     remarks = Remarks()
     clips = read_labelled(data, labels, fold, _conditions(where), remarks)
     for line in () if quiet else remarks.lines():
-        print(f"smg: {line}", file=sys.stderr)
+        say("smg:", line, error=True)
     with progress_bar("downloading", quiet) as progress:
         pipe = load(model, backend, device, threads, progress=progress)
     look.chosen(pipe.config)

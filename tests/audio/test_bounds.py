@@ -57,12 +57,14 @@ def test_rates_and_channels_out_of_bounds(tmp_path, monkeypatch, capsys, rate, c
         assert line.startswith("smg: error: a.wav has ") and words in line
     # Of many clips, one that cannot be read is left out.
     assert read_clips([tmp_path], ["a"], 1.0, MelConfig()) == {}
-    with pytest.raises(SmgError, match=f"clip has .*{words}.*leave it out"):
-        read_wave(LabelledClip("clip", data, ("x",), None), 22050)
+    with pytest.raises(SmgError, match=f"a.wav: has .*{words}.*leave it out"):
+        read_wave(LabelledClip("clip", Path("a.wav"), ("x",), None), 22050)
     (tmp_path / "cache").mkdir()
     writer = _CacheWriter(tmp_path / "cache", MelConfig(), False)
-    assert not writer.add("a", data, {}) and writer.add("b", write("b.wav", 22050, 1), {})
-    writer.close()
+    about = {"caption": "a dog", "label": "dog"}
+    write("b.wav", 22050, 1)
+    assert words in writer.add("a", Path("a.wav"), about) and writer.add("b", Path("b.wav"), about) is None
+    writer.close([])
 
 
 @pytest.mark.parametrize(("rate", "channels"), ALLOWED)
