@@ -17,7 +17,6 @@ from ..errors import SmgError
 from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
-from ..tasks import edit_source
 from ..tasks.cutoff import find_cutoff
 from ..tasks.source import Source
 from .agreement import agreement
@@ -248,7 +247,7 @@ def seam_ratio(wave: np.ndarray) -> tuple[float, float]:
 
 def _timed(pipe: Pipeline, wave: np.ndarray, options):
     started = time.perf_counter()
-    (sound,) = edit_source(pipe, Source(wave[:, None], pipe.config.mel.sample_rate), options)
+    (sound,) = pipe.make(options, source=Source(wave[:, None], pipe.config.mel.sample_rate))
     return sound, time.perf_counter() - started
 
 

@@ -22,8 +22,9 @@ from specmaskgit_cli.data.labels import LabelledClip, read_wave
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.evaluation.clips import read_clips
 from specmaskgit_cli.options import ContinueOptions, GenerateOptions, OutputOptions, VaryOptions
+from specmaskgit_cli.pipeline import Pipeline
 from specmaskgit_cli.sounds.finish import finish
-from specmaskgit_cli.tasks import check_edit, edit_source
+from specmaskgit_cli.tasks import check_made
 from specmaskgit_cli.tasks.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -141,18 +142,18 @@ def test_results_are_bounded():
         OutputOptions(rate=192_000, channels=2).check(GenerateOptions("x", seconds=1400))
     with pytest.raises(UsageError, match="at 192000 Hz in 2 channels"):
         finish(np.broadcast_to(np.float32(0), 10**8), 22050, OutputOptions(rate=192_000, channels=2))
-    check_edit(VaryOptions("x", num=4), 600, 48000, 2, 22050)
+    check_made(VaryOptions("x", num=4), 22050, 600, 48000, 2)
     for options, rate, channels in (
         (VaryOptions("x", num=10), 48000, 2), (VaryOptions("x"), 1000, 50), (ContinueOptions("x", 3600), 48000, 4),
     ):  # fmt: skip
         with pytest.raises(UsageError, match="million samples"):
-            check_edit(options, 600, rate, channels, 22050)
+            check_made(options, 22050, 600, rate, channels)
 
 
 def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trained):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMG_MODEL", str(trained[1]))
-    monkeypatch.setattr("specmaskgit_cli.pipeline.Pipeline._draw", None)
+    monkeypatch.setattr("specmaskgit_cli.pipeline.Pipeline.draw", None)
     monkeypatch.setattr("specmaskgit_cli.tasks.regenerate.Request.of", None)
     write("in.wav", 768_000, 32, 46_080)
     for arguments, words in (
@@ -166,7 +167,7 @@ def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trai
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
     with pytest.raises(UsageError, match="million samples"):
         sound = Source(noise(50_000, 32), 768_000)
-        edit_source(_Pipe(), sound, ContinueOptions("x", 60))
+        Pipeline.make(_Pipe(), ContinueOptions("x", 60), source=sound)
 
 
 class _Pipe:
