@@ -7,9 +7,10 @@ from functools import partial
 
 from ..bounds import check_result
 from ..errors import UsageError
-from .base import EditOptions, SamplingOptions
+from .base import SamplingOptions
 from .fields import OUTPUT, Options, option
 from .kinds import Choice, Flag, Number, Whole
+from .tasks import GenerateOptions
 
 _output = partial(option, group=OUTPUT)
 
@@ -43,7 +44,7 @@ class OutputOptions(Options):
 
     def check(self, options: SamplingOptions) -> None:
         """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
-        if self.rate is not None and not isinstance(options, EditOptions):
+        if self.rate is not None and isinstance(options, GenerateOptions):
             check_result(options.seconds, self.rate, self.channels or 1)
         if self.trim and options.loops:
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")

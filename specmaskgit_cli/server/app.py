@@ -20,15 +20,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
-from ..bounds import check_result
 from ..errors import SmgError, UsageError
 from ..options import SamplingOptions, options_of
 from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
-from ..tasks import TASKS
-from ..tasks.base import check_edit
+from ..tasks import TASKS, check_made
 from .jobs import Job, Queue, QueueFull
 from .sounds import MAX_SAMPLES, MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
@@ -127,12 +125,8 @@ class _Page:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)
-        model_rate = self._pipe.config.mel.sample_rate
-        if TASKS[task].edits:
-            about = entry.about
-            check_edit(options, about["seconds"], about["rate"], about["channels"], model_rate, MAX_SAMPLES)
-        else:
-            check_result(options.seconds, model_rate, 1, options.num, MAX_SAMPLES)
+        edited = {name: entry.about[name] for name in ("seconds", "rate", "channels")} if source else {}
+        check_made(options, self._pipe.config.mel.sample_rate, **edited, most=MAX_SAMPLES)
         job = self._queue.add(lambda progress: self._make(options, task, source, progress))
         return JSONResponse(self._told(job), 202)
 

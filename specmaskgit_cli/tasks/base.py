@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..bounds import MAX_SAMPLES, check_result
-from ..options import ContinueOptions, EditOptions, SamplingOptions
+from ..options import EditOptions, SamplingOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,14 +74,3 @@ class Result:
     score: float | None = None
     gain: float | None = None
     keeps_subtype: bool = True
-
-
-def check_edit(
-    options: EditOptions, seconds: float, rate: int, channels: int, model_rate: int, most: int = MAX_SAMPLES
-) -> None:
-    """Raise UsageError where a task makes more than `most` samples of a sound of so many seconds, Hz and channels.
-
-    A result has the rate of the sound, or of the model where that is higher.
-    """
-    new = options.seconds if isinstance(options, ContinueOptions) else 0.0
-    check_result(seconds + new, max(rate, model_rate), channels, options.num, most)

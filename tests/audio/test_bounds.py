@@ -24,7 +24,7 @@ from specmaskgit_cli.evaluation.clips import read_clips
 from specmaskgit_cli.options import ContinueOptions, GenerateOptions, OutputOptions, VaryOptions
 from specmaskgit_cli.pipeline import Pipeline
 from specmaskgit_cli.sounds.finish import finish
-from specmaskgit_cli.tasks.base import check_edit
+from specmaskgit_cli.tasks import check_made
 from specmaskgit_cli.tasks.source import Source
 
 ROOT = Path(__file__).parents[2]
@@ -59,11 +59,12 @@ def test_rates_and_channels_out_of_bounds(tmp_path, monkeypatch, capsys, rate, c
     # Of many clips, one that cannot be read is left out.
     assert read_clips([tmp_path], ["a"], 1.0, MelConfig()) == {}
     with pytest.raises(SmgError, match=f"a.wav: has .*{words}.*leave it out"):
-        read_wave(LabelledClip("clip", tmp_path / "a.wav", ("x",), None), 22050)
+        read_wave(LabelledClip("clip", Path("a.wav"), ("x",), None), 22050)
     (tmp_path / "cache").mkdir()
     writer = _CacheWriter(tmp_path / "cache", MelConfig(), False)
+    about = {"caption": "a dog", "label": "dog"}
     write("b.wav", 22050, 1)
-    assert words in writer.add("a", Path("a.wav"), {}) and writer.add("b", Path("b.wav"), {"caption": "b"}) is None
+    assert words in writer.add("a", Path("a.wav"), about) and writer.add("b", Path("b.wav"), about) is None
     writer.close([])
 
 
@@ -141,12 +142,12 @@ def test_results_are_bounded():
         OutputOptions(rate=192_000, channels=2).check(GenerateOptions("x", seconds=1400))
     with pytest.raises(UsageError, match="at 192000 Hz in 2 channels"):
         finish(np.broadcast_to(np.float32(0), 10**8), 22050, OutputOptions(rate=192_000, channels=2))
-    check_edit(VaryOptions("x", num=4), 600, 48000, 2, 22050)
+    check_made(VaryOptions("x", num=4), 22050, 600, 48000, 2)
     for options, rate, channels in (
         (VaryOptions("x", num=10), 48000, 2), (VaryOptions("x"), 1000, 50), (ContinueOptions("x", 3600), 48000, 4),
     ):  # fmt: skip
         with pytest.raises(UsageError, match="million samples"):
-            check_edit(options, 600, rate, channels, 22050)
+            check_made(options, 22050, 600, rate, channels)
 
 
 def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trained):

@@ -134,7 +134,7 @@ def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
         ({"task": "generate", "options": {**QUICK, "steps": "many"}}, 400, "whole number"),
         ({"task": "generate", "options": {**QUICK, "guidance": float("nan")}}, 400, "guidance"),
         ({"task": "generate", "options": {"prompt": " "}}, 400, "prompt is empty"),
-        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "metadata"),
+        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "use up to 2000"),
         ({"task": "generate", "options": {"prompt": "a", "like": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {"input": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {}}, 400, "generate or upload a sound first"),
