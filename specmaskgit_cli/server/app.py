@@ -35,6 +35,7 @@ MAX_REQUEST_BYTES = 64 << 10
 # Below those of the options, because others may be waiting.
 LIMITS = {"seconds": 120, "num": 10, "steps": 64, "candidates": 8}
 MAX_BOXES = 16
+MAX_WORK = 20_000  # seconds of sound times steps: about two minutes on four cores
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -127,7 +128,9 @@ class _Page:
         _check_limits(options)
         edited = {name: entry.about[name] for name in ("seconds", "rate", "channels")} if source else {}
         check_made(options, self._pipe.config.mel.sample_rate, **edited, most=MAX_SAMPLES)
-        job = self._queue.add(lambda progress: self._make(options, task, source, progress))
+        _check_work(options, edited.get("seconds", 0.0))
+        client = request.client.host if request.client else ""
+        job = self._queue.add(lambda progress: self._make(options, task, source, progress), client)
         return JSONResponse(self._told(job), 202)
 
     async def job(self, request: Request) -> Response:
@@ -235,6 +238,17 @@ def _check_limits(options: SamplingOptions) -> None:
     if len(getattr(options, "boxes", ())) > MAX_BOXES:
         raise UsageError(f"{len(options.boxes)} boxes; this page takes up to {MAX_BOXES}")
     check_size(options)
+
+
+def _check_work(options: SamplingOptions, length: float) -> None:
+    """Raise UsageError where a task would keep the model from others for too long; `length`: of the sound to edit."""
+    new = getattr(options, "seconds", getattr(options, "join", length))
+    if boxes := getattr(options, "boxes", ()):
+        new = min(length, sum((length if box.end is None else box.end) - box.start for box in boxes))
+    times = options.num * getattr(options, "candidates", 1)
+    if new * options.steps * times > MAX_WORK:
+        what = f"{new:g} s of sound in {options.steps} steps" + (f", {times} times over," if times > 1 else "")
+        raise UsageError(f"{what} is more than this page makes at once; use less of one of them")
 
 
 async def _json(request: Request) -> dict:

@@ -259,6 +259,41 @@ def test_jobs_wait_their_turn_and_can_be_stopped(pipe, monkeypatch):
         assert client("GET", "/api/jobs/0")[0] == 404
 
 
+def test_no_client_takes_the_whole_queue(pipe, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [] if go.wait(30) else None)
+    monkeypatch.setattr(jobs, "MAX_OF_CLIENT", 2)
+    with serving(pipe) as client:
+        made = [client.post("generate", prompt=name) for name in "abc"]
+        assert [status for status, _ in made] == [202, 202, 503]
+        assert "2 jobs of yours" in made[2][1]["error"]
+        go.set()
+        assert client.wait(made[1][1])["state"] == "done"
+        assert client.post("generate", prompt="d")[0] == 202
+
+
+@pytest.mark.parametrize(
+    "task, options, fits",
+    [
+        ("generate", {"prompt": "a", "seconds": 120, "num": 10}, True),
+        ("generate", {"prompt": "a", "seconds": 120, "steps": 64, "num": 10}, False),
+        ("generate", {"prompt": "a", "seconds": 120, "candidates": 8, "num": 10, "steps": 4}, False),
+        ("vary", {"num": 10, "steps": 64}, True),
+        ("inpaint", {"boxes": [{"start": 0, "end": 1}], "num": 10, "steps": 64}, True),
+        ("continue", {"seconds": 120, "steps": 64, "num": 3}, False),
+        ("loop", {"join": 8, "steps": 64, "num": 10}, True),
+    ],
+)
+def test_the_work_of_a_job_is_bounded(pipe, monkeypatch, task, options, fits):
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [])
+    with serving(pipe) as client:
+        sound = client.upload(np.random.default_rng(0).standard_normal(8000) * 0.1, 8000)[1]
+        source = None if task == "generate" else sound["id"]
+        status, told = client.post(task, source, **options)
+        assert status == (202 if fits else 400)
+        assert fits or "more than this page makes at once" in told["error"]
+
+
 def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
     command = [sys.executable, "-m", "specmaskgit_cli", "ui", "--port", "0", "--no-browser", "--host", "0.0.0.0"]
     environment = {"SMG_MODEL": str(trained[1]), "TMPDIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
