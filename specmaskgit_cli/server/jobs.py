@@ -96,6 +96,8 @@ class Queue:
             job.state = "done"
         except SmgError as error:
             job.error, job.state = " ".join(str(error).split()), "failed"
+        except OSError as error:
+            job.error, job.state = f"the folder of this page cannot be used: {error.strerror}", "failed"
         except MemoryError:
             job.error, job.state = "out of memory; try fewer seconds or sounds", "failed"
         except BaseException as error:  # as a panic of a library in Rust is no Exception
