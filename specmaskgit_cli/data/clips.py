@@ -174,6 +174,11 @@ def caption_from_name(stem: str) -> str:
     return " ".join(words.lower().split()) or stem
 
 
+def cache_folder() -> Path:
+    """Where decoded clips and prepared material are kept: SMG_CACHE, or ~/.cache/smg."""
+    return Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg")
+
+
 def open_cache(
     data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print, *, waves: bool = True,
     workers: int = 0, hold_out: frozenset[str] = frozenset(),
@@ -193,7 +198,7 @@ def open_cache(
     """
     training, validation = split_sources(find_sources(data))
     sources = training + validation
-    root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "clips"
+    root = cache_root or cache_folder() / "clips"
     pieces = [root / _digest(source, mel) for source in sources]
     needed = MEL, INDEX, *([WAVE] if waves else [])
     mine = list(zip(sources, pieces, strict=True))[distributed.rank() :: distributed.size()]

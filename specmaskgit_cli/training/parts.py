@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from . import distributed
@@ -47,6 +48,11 @@ class Part:
     def rng(self, stream: int = 0) -> np.random.Generator:
         """The same one in every part."""
         return step_rng(self.seed, self.step, stream or self.stream)
+
+    def generator(self, device: torch.device, stream: int = 0) -> torch.Generator:
+        """As `rng`, for draws on a device."""
+        seed = int(self.rng(stream).integers(2**62))
+        return torch.Generator(device).manual_seed(seed)
 
     def rngs(self, size: int) -> list[np.random.Generator]:
         """One for each example of this part."""
