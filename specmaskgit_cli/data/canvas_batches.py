@@ -75,6 +75,6 @@ def _draw(job: tuple[int, int, int, int]) -> Canvases:
         clips.append(places[id(clip)])
     mel, steps = np.stack(mels), config.generator.contour_steps
     empty = np.zeros((len(mel), columns, 0), np.uint8)
-    contours = to_bytes(follow(mel, config.tokenizer.patch_frames, steps)) if steps else empty
-    statistics = np.concatenate([describe(one[None]) for one in mel])
+    contours = to_bytes(follow(mel, config.mel, config.tokenizer.patch_frames, steps)) if steps else empty
+    statistics = np.concatenate([describe(one[None], config.mel) for one in mel])
     return Canvases(mel.astype(np.float16), statistics.astype(np.float32), contours, np.array(clips))

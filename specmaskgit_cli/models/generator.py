@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..conditioning.style import STATISTICS
 from ..config.settings import GeneratorConfig, TokenizerConfig
-from .layers import fused, gelu, pick
+from .layers import full_precision, fused, gelu, pick
 
 
 class Attention(nn.Module):
@@ -36,7 +36,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(rms_norm(q) * self.query_scale, cos, sin)
         k = rotate(rms_norm(k) * self.key_scale, cos, sin)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width)
+        with full_precision(x):
+            y = F.scaled_dot_product_attention(q, k, v.to(q.dtype)).transpose(1, 2).reshape(b, n, width)
         return self.out(y if cells is None else pick(y, cells))
 
     def _fused(self, x: Tensor, cos: Tensor, sin: Tensor, cells: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..conditioning.style import Projection
 from ..config.settings import CheckpointConfig
-from ..data.canvas import SHORT, TYPICAL
+from ..data.canvas import SHORT_SECONDS, TYPICAL_SECONDS
 from ..data.caption_embeddings import CaptionBank, standardisation
 from ..data.clips import ClipCache
 from ..models.generator import Generator
@@ -22,13 +22,14 @@ from .loop import Stage, TrainOptions
 from .masks import Masks
 from .material import Material, prepare
 
+SHORTEST = 1.1  # seconds of a canvas
 LABEL_SMOOTHING = 0.1
 CONDITION_DROPOUT = 0.1
 DEEPER_SHARE = 0.25  # share of an example's masked positions whose deeper levels are trained on at a step
 DEEPER_WEIGHT = 0.12
 AUDIO_SHARES = {"text": 0.0, "audio": 1.0, "both": 0.2}  # of the examples conditioned on their own sound, by condition
 STYLE_SOUNDS = 2000  # sounds whose principal components are the styles
-CANVASES = 50_000  # of TYPICAL columns, drawn before training
+CANVASES = 50_000  # of typical length, drawn before training
 LONG_SHARE = 0.1  # as many again, of as many columns as the model takes
 VALIDATION_CANVASES = 32
 
@@ -85,7 +86,7 @@ class GeneratorStage(Stage):
             prepare, config=config, tokenizer=self.tokenizer, embed_audio=heard, workers=max(1, options.workers),
             device=self.device,
         )  # fmt: skip
-        typical = min(TYPICAL, longest)
+        typical = min(self.typical, longest)
         self.material = [make(train, count=canvases, columns=typical)]
         if longest > typical:
             self.material.append(make(train, count=max(1, round(LONG_SHARE * canvases)), columns=longest))
@@ -191,14 +192,20 @@ class GeneratorStage(Stage):
             condition = told(condition, torch.as_tensor(scale, device=self.device).expand(len(condition)))
         return self.model.hidden(tokens, mask, condition, dropped)
 
+    @property
+    def typical(self) -> int:
+        """Columns of a typical canvas."""
+        return self.config.columns(TYPICAL_SECONDS)
+
     def _size(self, columns: int, share: float = 1.0) -> int:
         """Examples a step; the more the shorter they are."""
-        return max(1, round(share * self.options.batch * TYPICAL / columns))
+        return max(1, round(share * self.options.batch * self.typical / columns))
 
     def _columns(self, rng) -> int:
         """Mostly short canvases, which show more sounds at the same cost; some as long as the model allows."""
-        limit = self.config.generator.max_columns
-        choice = rng.choice([SHORT, TYPICAL, limit, int(rng.integers(6, TYPICAL))], p=[0.45, 0.3, 0.1, 0.15])
+        limit, shortest, short = self.config.generator.max_columns, *map(self.config.columns, (SHORTEST, SHORT_SECONDS))
+        other = int(rng.integers(shortest, self.typical))
+        choice = rng.choice([short, self.typical, limit, other], p=[0.45, 0.3, 0.1, 0.15])
         return min(int(choice), limit)
 
     def _cross_entropy(
@@ -249,7 +256,7 @@ class GeneratorStage(Stage):
                 hidden = self._hidden(tokens, hid.cells, condition, dropped)
                 counted = hid.ranks < hid.counts[:, None]
                 total = self._cross_entropy(hidden, tokens, hid.order, counted, range(1), tables, smoothing=0.0)
-                found = float(total / hid.counts.sum())
+                found = float((total / hid.counts.sum()).detach())
                 sums[key] = sums.get(key, 0.0) + found / len(self._validation)
             if scale:
                 hidden = self._hidden(tokens, masks.cells, condition, none, scale)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config.settings import CheckpointConfig
-from ..data.canvas import TYPICAL
+from ..data.canvas import TYPICAL_SECONDS
 from ..data.canvas_batches import draw_canvases
 from ..data.clips import ClipCache
 from ..models.tokenizer import Tokenizer
@@ -176,7 +176,9 @@ class RefineStage(TokenizerStage):
     def _crops(self, clips):
         """Of canvases instead of clips."""
         count = min(CANVASES, CANVASES_PER_CLIP * len(clips.clips))
-        drawn = draw_canvases(clips, self.config, count, TYPICAL, workers=max(1, self.options.workers))
+        drawn = draw_canvases(
+            clips, self.config, count, self.config.columns(TYPICAL_SECONDS), workers=max(1, self.options.workers)
+        )
         mels = (mel.T for canvases in drawn for mel in canvases.mel)
         return Crops(mels, self.config.mel, self.frames, self.device)
 
