@@ -28,7 +28,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 def full_precision(x: Tensor) -> AbstractContextManager:
-    """Out of mixed precision on a CPU, where depthwise convolutions and attention take three times as long in bfloat16."""
+    """Out of mixed precision on a CPU, where depthwise convolutions and attention are slower in bfloat16."""
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return nullcontext()
     return torch.autocast("cpu", enabled=False)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..config.settings import CheckpointConfig, from_dict, to_dict
 from ..errors import SmgError
 from . import distributed
+from .memory import keep_freed_memory
 from .optim import Optimizers
 from .parts import Part, drawn_parts
 
@@ -100,6 +101,7 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
     Returns the last validation metrics, in the first of several processes.
     """
     options = stage.options
+    keep_freed_memory()
     directory.mkdir(parents=True, exist_ok=True)
     stage.model.to(stage.device).train()
     distributed.from_first(*(t for t in stage.model.state_dict().values() if t.is_floating_point()))
