@@ -68,6 +68,7 @@ class GeneratorStage(Stage):
     """
 
     name = "generator"
+    drawn_ahead = False
     validation_batches = 8
     guided_share = 0.6  # of the examples, where there is a teacher; the others keep up what the model knows
 

@@ -57,6 +57,7 @@ class Stage:
     model: nn.Module  # all that is saved; parameters with requires_grad are trained
     progress: float = 0.0  # share of the budget spent, kept by the loop
     settings: dict = {}  # of the stage itself, recorded beside the loop's
+    drawn_ahead: bool = True  # whether `draw` may run in worker processes, which have no device
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions):
         self.config, self.options, self.device = config, options, torch.device(options.device)

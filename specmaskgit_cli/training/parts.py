@@ -81,7 +81,7 @@ def drawn_parts(stage, step: int) -> Iterator[tuple[Part, object]]:
         for n in itertools.count(step)
         for index in range(first, first + options.accumulate)
     )
-    workers = options.workers
+    workers = options.workers if stage.drawn_ahead else 0
     return iter(DataLoader(_Draws(stage), batch_size=None, sampler=parts, num_workers=workers, collate_fn=_as_it_is))
 
 

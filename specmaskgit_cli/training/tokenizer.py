@@ -33,6 +33,7 @@ class TokenizerStage(Stage):
     """Loss: energy score of two draws, L1 of the mean, commitment; metrics in nats of log-mel."""
 
     name = "tokenizer"
+    drawn_ahead = False
     texture = 1.0  # weight of its statistics in the score
     texture_from = 0.3  # share of the budget before they count: first the codes have to say anything at all
     texture_share = 0.5  # of the examples, whose statistics are taken
