@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,7 +93,7 @@ class Campaign:
         runs = self.scratch / "runs"
         found = import_runs(self.earlier, runs) if self.earlier else {}
         config = PRESETS[self.preset]
-        open_cache(self.data, config.mel, report=report, waves=True, workers=self.workers)
+        open_cache(self.data, config.mel, self.cache / "clips", report, waves=True, workers=self.workers)
         begin, end = time.monotonic(), started + self.seconds - SPARE_SECONDS
         if end <= begin:
             raise SmgError(f"decoding took {begin - started:.0f} s, all of the {self.seconds:.0f}; give more --seconds")
@@ -106,10 +107,14 @@ class Campaign:
         report(f"ended after {time.monotonic() - started:.0f} s")
         return metrics
 
+    @property
+    def cache(self) -> Path:
+        return self.scratch / "cache"
+
     def _conduct(self, stages: list[_Stage], report: Callable[[str], None]) -> None:
         """Start each stage when its time has come, export what it saves, and end what goes on for too long."""
         try:
-            while any(not stage.over for stage in stages):
+            while any(not stage.ended for stage in stages):
                 for stage in stages:
                     stage.tend(stages, report)
                 time.sleep(0.5)
@@ -142,21 +147,19 @@ class _Stage:
         self.process: subprocess.Popen | None = None
         self.ended, self.exported, self.saved = False, 0.0, 0.0
 
-    @property
-    def over(self) -> bool:
-        return self.ended
-
     def tend(self, stages: list[_Stage], report: Callable[[str], None]) -> None:
         now = time.monotonic()
         needed = next((s for s in stages if s.name == NEEDS.get(self.name)), None)
-        if self.process is None and not self.ended and now >= self.start and (needed is None or needed.over):
+        if self.process is None and not self.ended and now >= self.start and (needed is None or needed.ended):
             minutes = (self.stop - now) / 60
             if minutes <= 0 or not self._possible():
                 report(f"{self.name}: left out; what it needs is not there, or no time is left")
                 self.ended = True
                 return
             log = (self.campaign.scratch / f"{self.name}.log").open("w")
-            self.process = subprocess.Popen(self._command(minutes), stdout=log, stderr=subprocess.STDOUT)
+            environment = os.environ | {"SMG_CACHE": str(self.campaign.cache)}
+            command = self._command(minutes)
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
             report(f"{self.name}: {60 * minutes:.0f} s")
         if self.process is None or self.ended:
             return
