@@ -17,22 +17,27 @@ def bundle(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
     megabytes: Annotated[float, typer.Option(help="Size of a shard, at most.")] = 50,
+    kilobits: Annotated[
+        int | None, typer.Option(help="Bit rate of the clips; if not given, Opus clips stay and others get 24.")
+    ] = None,
     hold_out: HoldOut = None,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Make a data set small for a journey: Opus at 24 kbit/s in a few shards, and the embeddings of all captions.
+    """Make a data set small for a journey: Opus in a few shards, and the embeddings of all captions.
 
     Example: smg train bundle --data sounds -o bundle
     """
     if not 1 <= megabytes <= 100_000:
         raise SmgError(f"--megabytes {megabytes:g}: use 1 to 100000")
+    if kilobits is not None and not 6 <= kilobits <= 256:
+        raise SmgError(f"--kilobits {kilobits}: use 6 to 256")
     from ..checkpoint.registry import resolve
     from ..data.bundle import write_bundle
     from ..runtime import open_runtime
 
     embed = open_runtime(resolve(None)).embed_text
-    files = write_bundle(data, output, megabytes, embed, sources_of(hold_out), told_unless(quiet))
+    files = write_bundle(data, output, megabytes, embed, kilobits, sources_of(hold_out), told_unless(quiet))
     if as_json:
         print_json("train bundle", {"files": [str(file) for file in files]})
 

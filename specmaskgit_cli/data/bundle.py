@@ -1,4 +1,4 @@
-"""Data sets made small for a journey: clips at a low bit rate in a few shards, and the embeddings of their captions."""
+"""Data sets made small for a journey: clips as Opus in a few shards, and the embeddings of their captions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .captions import paraphrases
 from .clips import find_sources, iterate_clips
 
 RATE = 48000  # Hz, of Opus
-KILOBITS = 24  # a second, of one channel
-LOWEST, HIGHEST = 6, 256  # kbit/s at the ends of libsndfile's scale of compression
+LOWEST, HIGHEST = 6, 256  # kbit/s of a channel at the ends of libsndfile's scale of compression
 TEXTS = "texts.safetensors"
 
 
 def write_bundle(
     data: list[Path], folder: Path, megabytes: float, embed_text: Callable[[list[str]], np.ndarray],
-    hold_out: frozenset[str] = frozenset(), report: Callable[[str], None] = print,
+    kilobits: int | None = 24, hold_out: frozenset[str] = frozenset(), report: Callable[[str], None] = print,
 ) -> list[Path]:  # fmt: skip
-    """Write all clips as mono Opus at 24 kbit/s into shards of at most so many megabytes, and texts.safetensors.
+    """Write all clips as mono Opus into shards of at most so many megabytes, and texts.safetensors.
 
     Shards whose names begin with "val" stay apart from the others, so that the split is the same.
 
     Args:
         embed_text: texts -> float32 [n, D].
+        kilobits: a second; None copies clips that are Opus files already and encodes others at 24.
         hold_out: values of `source` in the clips' JSON, which are left out.
 
     Returns:
@@ -41,7 +41,7 @@ def write_bundle(
     for split in ("train", "val"):
         chosen = [s for s in sources if (s.suffix == ".tar" and s.name.startswith("val")) == (split == "val")]
         writer = _Shards(folder, split, int(megabytes * 1e6))
-        for number, (audio, info) in enumerate(_small(chosen, hold_out)):
+        for number, (audio, info) in enumerate(_small(chosen, kilobits, hold_out)):
             for words in paraphrases(info["caption"], info["label"]):
                 texts.setdefault(words)
             writer.add(f"{number:06d}", audio, info)
@@ -81,15 +81,20 @@ class PackedTexts:
         return self.embeddings[[self.places[text] for text in texts]].astype(np.float32)
 
 
-def _small(sources: list[Path], hold_out: frozenset[str]) -> Iterator[tuple[bytes, dict]]:
+def _small(sources: list[Path], kilobits: int | None, hold_out: frozenset[str]) -> Iterator[tuple[bytes, dict]]:
     """(Opus file, what is known) of each clip that can be read."""
     import soundfile
     import soxr
 
-    level = 1 - (KILOBITS - LOWEST) / (HIGHEST - LOWEST)
+    level = 1 - ((kilobits or 24) - LOWEST) / (HIGHEST - LOWEST)
     for source in sources:
         for key, audio, info in iterate_clips(source):
             if info.get("source") in hold_out:
+                continue
+            caption = str(info.get("caption", "")).strip() or Path(key).stem
+            about = {"caption": caption, "label": str(info.get("label") or caption)}
+            if kilobits is None and isinstance(audio, bytes) and b"OpusHead" in audio[:64]:
+                yield audio, about
                 continue
             try:
                 x, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
@@ -100,8 +105,7 @@ def _small(sources: list[Path], hold_out: frozenset[str]) -> Iterator[tuple[byte
                 continue
             small = io.BytesIO()
             soundfile.write(small, x, RATE, format="OGG", subtype="OPUS", compression_level=level)
-            caption = str(info.get("caption", "")).strip() or Path(key).stem
-            yield small.getvalue(), {"caption": caption, "label": str(info.get("label") or caption)}
+            yield small.getvalue(), about
 
 
 class _Shards:

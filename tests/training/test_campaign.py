@@ -46,6 +46,15 @@ def test_a_bundle_holds_all_clips_and_texts(bundle, sound_folder, tmp_path):
         texts(["thunder"])
 
 
+def test_a_bundle_of_a_bundle_copies_its_clips(bundle, tmp_path):
+    write_bundle([bundle], tmp_path / "copy", 1, embed, None, report=lambda _: None)
+    one, other = (
+        sorted(audio for _, audio, _ in iterate_clips(folder / "train-0000.tar"))
+        for folder in (bundle, tmp_path / "copy")
+    )
+    assert one == other and len(one) == 10
+
+
 def test_sources_that_are_held_out_are_left_out(tmp_path, sound_folder):
     data = tmp_path / "data"
     data.mkdir()
@@ -53,7 +62,7 @@ def test_sources_that_are_held_out_are_left_out(tmp_path, sound_folder):
         (data / path.name).write_bytes(path.read_bytes())
         document = {"caption": f"rain {index}", "source": f"place {index}"}
         (data / path.name).with_suffix(".json").write_text(json.dumps(document))
-    write_bundle([data], tmp_path / "bundle", 1, embed, frozenset({"place 0"}), report=lambda _: None)
+    write_bundle([data], tmp_path / "bundle", 1, embed, 32, frozenset({"place 0"}), report=lambda _: None)
     train, _ = open_cache([tmp_path / "bundle"], PRESETS["tiny"].mel, tmp_path / "cache", report=lambda _: None)
     assert {clip.caption for clip in train.clips} == {"rain 1"}
     train, _ = open_cache(
