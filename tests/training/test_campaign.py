@@ -13,7 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.bundle import PackedTexts, write_bundle  # noqa: E402
-from specmaskgit_cli.data.clips import open_cache  # noqa: E402
+from specmaskgit_cli.data.clips import iterate_clips, open_cache  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.training import portable  # noqa: E402
 from specmaskgit_cli.training.campaign import Campaign, Plan  # noqa: E402
