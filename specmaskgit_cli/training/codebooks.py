@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.layers import without_autocast
 from ..models.tokenizer import Tokenizer
 
 DECAY = 0.98
@@ -77,7 +78,7 @@ class TrainableTokenizer(nn.Module):
         [levels, n, dim])."""
         flat = z.reshape(-1, z.shape[-1])
         codes, residuals = [], [flat.detach().float()]
-        with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        with torch.no_grad(), without_autocast(z.device.type):
             for book in self.tokenizer.quantizer.codebooks:
                 codes.append(nearest(residuals[-1], book))
                 residuals.append(residuals[-1] - book[codes[-1]])

@@ -123,7 +123,7 @@ class FinetuneStage(GeneratorStage):
         tokens, condition = grids[chosen][:, :, start : start + columns], self._from(conditions[chosen], start)
         grid = tokens.shape[1:3]
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        mask = Masks.draw(size, tuple(grid), generator).cells
+        mask = Masks.draw(size, tuple(grid), generator, self.device).cells
         dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
         if limit := self.old.config.guidance:
             scale = limit * rng.random(size) * (rng.random(size) < self.guided_share)

@@ -138,7 +138,7 @@ class GeneratorStage(Stage):
         uniform = functools.partial(torch.rand, size, generator=generator, device=self.device)
         rows = torch.randint(len(material), (size,), generator=generator, device=self.device)
         first = torch.randint(material.columns - columns + 1, (size,), generator=generator, device=self.device)
-        masks = Masks.draw(size, (self.config.rows, columns), generator)
+        masks = Masks.draw(size, (self.config.rows, columns), generator, self.device)
         most = self.model.config.guidance if self.teacher else 0.0
         scale = most * uniform() * (uniform() < self.guided_share)
         dropped = (uniform() < CONDITION_DROPOUT) & (scale == 0)
@@ -237,7 +237,7 @@ class GeneratorStage(Stage):
             rows = torch.arange(VALIDATION_CANVASES, device=self.device) + index * VALIDATION_CANVASES
             first = torch.zeros_like(rows)
             condition = self.conditions.draw(self.held_out, rows, first, columns, generator)
-            masks = Masks.draw(len(rows), (self.config.rows, columns), generator)
+            masks = Masks.draw(len(rows), (self.config.rows, columns), generator, self.device)
             found.append((self._tokens(self.held_out, rows, first, columns), condition, masks))
         return found
 

@@ -27,9 +27,9 @@ class Masks:
     grid: tuple[int, int]
 
     @classmethod
-    def draw(cls, size: int, grid: tuple[int, int], generator: torch.Generator) -> Masks:
+    def draw(cls, size: int, grid: tuple[int, int], generator: torch.Generator, device: torch.device | str) -> Masks:
         """Masks of `size` examples: cosine-distributed shares (arXiv 2202.04200, section 3.2), some of them whole."""
-        device, cells = generator.device, grid[0] * grid[1]
+        cells = grid[0] * grid[1]
         drawn = torch.rand(2, size, generator=generator, device=device)
         share = torch.where(drawn[0] < FULL_MASK, 1.0, torch.cos(drawn[1] * torch.pi / 2))
         order = torch.rand(size, cells, generator=generator, device=device).argsort(1)

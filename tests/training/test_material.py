@@ -92,7 +92,7 @@ def test_crops_are_what_lies_in_the_sounds():
 
 
 def test_masks_hide_as_many_cells_as_they_say():
-    masks = Masks.draw(2000, (5, 6), generator())
+    masks = Masks.draw(2000, (5, 6), generator(), "cpu")
     cells = masks.cells
     assert torch.equal(cells.flatten(1).sum(1), masks.counts) and masks.counts.min() >= 1
     assert 0.15 < float((masks.counts == 30).float().mean()) < 0.3  # whole masks, and cosines near 1
