@@ -12,7 +12,9 @@ import numpy as np
 
 from ..errors import SmgError
 from .captions import paraphrases
-from .clips import find_sources, iterate_clips
+from .clips import described
+from .contents import read_sound
+from .sources import find_sources, iterate_clips, split_sources
 
 RATE = 48000  # Hz, of Opus
 LOWEST, HIGHEST = 6, 256  # kbit/s of a channel at the ends of libsndfile's scale of compression
@@ -38,8 +40,7 @@ def write_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     sources, texts = find_sources(data), {}
     files = []
-    for split in ("train", "val"):
-        chosen = [s for s in sources if (s.suffix == ".tar" and s.name.startswith("val")) == (split == "val")]
+    for split, chosen in zip(("train", "val"), split_sources(sources), strict=True):
         writer = _Shards(folder, split, int(megabytes * 1e6))
         for number, (audio, info) in enumerate(_small(chosen, kilobits, hold_out)):
             for words in paraphrases(info["caption"], info["label"]):
@@ -88,22 +89,21 @@ def _small(sources: list[Path], kilobits: int | None, hold_out: frozenset[str]) 
 
     level = 1 - ((kilobits or 24) - LOWEST) / (HIGHEST - LOWEST)
     for source in sources:
-        for key, audio, info in iterate_clips(source):
-            if info.get("source") in hold_out:
+        for _, audio, info in iterate_clips(source):
+            if str(info.get("source")) in hold_out:
                 continue
-            caption = str(info.get("caption", "")).strip() or Path(key).stem
-            about = {"caption": caption, "label": str(info.get("label") or caption)}
-            if kilobits is None and isinstance(audio, bytes) and b"OpusHead" in audio[:64]:
-                yield audio, about
+            about = described(info)
+            about.pop("info")
+            data = audio.read_bytes()
+            if kilobits is None and b"OpusHead" in data[:64]:
+                yield data, about
                 continue
             try:
-                x, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
-            except (soundfile.SoundFileError, OSError):
-                continue
-            x = soxr.resample(x.mean(1) if x.ndim == 2 else x, rate, RATE)
-            if not len(x):
+                x, rate = read_sound(audio, RATE)
+            except SmgError:
                 continue
             small = io.BytesIO()
+            x = soxr.resample(x.mean(1), rate, RATE)
             soundfile.write(small, x, RATE, format="OGG", subtype="OPUS", compression_level=level)
             yield small.getvalue(), about
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.bundle import PackedTexts, write_bundle  # noqa: E402
-from specmaskgit_cli.data.clips import iterate_clips, open_cache  # noqa: E402
+from specmaskgit_cli.data.clips import open_cache  # noqa: E402
+from specmaskgit_cli.data.sources import iterate_clips  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.training import portable  # noqa: E402
 from specmaskgit_cli.training.campaign import Campaign, Plan  # noqa: E402
@@ -49,7 +50,7 @@ def test_a_bundle_holds_all_clips_and_texts(bundle, sound_folder, tmp_path):
 def test_a_bundle_of_a_bundle_copies_its_clips(bundle, tmp_path):
     write_bundle([bundle], tmp_path / "copy", 1, embed, None, report=lambda _: None)
     one, other = (
-        sorted(audio for _, audio, _ in iterate_clips(folder / "train-0000.tar"))
+        sorted(audio.read_bytes() for _, audio, _ in iterate_clips(folder / "train-0000.tar"))
         for folder in (bundle, tmp_path / "copy")
     )
     assert one == other and len(one) == 10
