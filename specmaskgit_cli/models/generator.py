@@ -174,9 +174,10 @@ class Generator(nn.Module):
         """What hidden states are multiplied with to give logits, [levels, size, width]: projected codebooks."""
         return self.codebooks @ self.head.code
 
-    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor, tables: Tensor | None = None) -> Tensor:
+    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor | int, tables: Tensor | None = None) -> Tensor:
         """Logits [M, size] of one level's code, given the hidden states [M, width] and the codes [M, levels] of which
-        the first `level` (int64 scalar) are known. `tables` is what `self.tables()` gives, if it is at hand."""
+        the first `level` are known; a `level` that is no tensor keeps no device waiting. `tables` is what
+        `self.tables()` gives, if it is at hand."""
         x = self.head(hidden, self.prefix(codes, level), level)
         table = self.codebooks[level] @ self.head.code[level] if tables is None else tables[level]
         return (x @ self.head.out[level]) @ table.T + self.head.bias[level]
@@ -199,7 +200,7 @@ class Generator(nn.Module):
             return x @ (self.head.out @ self.tables().mT)[level] + self.head.bias[level]
         return x @ self.head.out[level] @ (self.codebooks[level] @ self.head.code[level]).T + self.head.bias[level]
 
-    def prefix(self, codes: Tensor, level: Tensor) -> Tensor:
+    def prefix(self, codes: Tensor, level: Tensor | int) -> Tensor:
         """Of codes [M, levels] the sum [M, dim] of the vectors of the first `level`."""
         levels, size, _ = self.codebooks.shape
         vectors = F.embedding(codes + size * torch.arange(levels, device=codes.device), self.codebooks.flatten(0, 1))

@@ -218,7 +218,7 @@ class GeneratorStage(Stage):
         codes = grid.gather(1, places[..., None].expand(-1, -1, grid.shape[2])).flatten(0, 1)
         weight, total = counted.flatten().to(hidden.dtype), hidden.new_zeros(())
         for k in levels:
-            logits = self.model.logits(rows, codes, torch.tensor(k, device=self.device), tables)
+            logits = self.model.logits(rows, codes, k, tables)
             found = F.cross_entropy(logits, codes[:, k], label_smoothing=smoothing, reduction="none")
             total = total + (weight * found).sum()
         return total
