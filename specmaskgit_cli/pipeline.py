@@ -27,6 +27,7 @@ from .options import (
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
+    SamplingOptions,
     SketchOptions,
     VaryOptions,
 )
@@ -148,6 +149,11 @@ class Pipeline:
         from .tasks import edit
 
         return self._signed(edit(self, options, progress), options.input)
+
+    def make(self, options: SamplingOptions, progress: Progress | None = None) -> list[Sound]:
+        """What the options ask for: `edit_many` or `generate_many`."""
+        many = self.edit_many if isinstance(options, EditOptions) else self.generate_many
+        return many(options, progress)
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
         """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""

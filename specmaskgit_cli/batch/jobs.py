@@ -55,13 +55,9 @@ class Job:
     digest: str | None = None
 
     @property
-    def task(self) -> str:
-        return next(name for name, kind in TASKS.items() if kind is type(self.options))
-
-    @property
     def path(self) -> str | None:
         """Where the sound lies that it reads."""
-        return _reads(self.options)
+        return self.options.source
 
     @property
     def names(self) -> list[str]:
@@ -78,8 +74,8 @@ class Job:
                 "format": FORMAT,
                 "version": __version__,
                 "origin": origin,
-                "task": self.task,
-                "options": with_path(self.options, self.read).to_dict(),
+                "task": self.options.task,
+                "options": self.options.with_source(self.read).to_dict(),
                 "output": self.output.to_dict(),
                 "name": self.name,
                 "input_sha256": self.digest,
@@ -134,7 +130,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if column not in cells and option.default is ...:
             raise _CellError(column, f"{task} needs it; fill in the cell")
     options = _build(kind, cells)
-    read, digest = _reads(options), None
+    read, digest = options.source, None
     if options.seed is None:
         options = dataclasses.replace(options, seed=_seed(task, options, same))
     if read is not None:
@@ -142,9 +138,9 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if path not in digests:
             digests[path] = sha256(path)
         if (digest := digests[path]) is None:
-            column = "input" if hasattr(options, "input") else "like"
-            raise _CellError(column, f"{read!r} is no file that can be read; paths start at {folder.absolute()}")
-        options = with_path(options, path)
+            problem = f"{read!r} is no file that can be read; paths start at {folder.absolute()}"
+            raise _CellError(options.reads, problem)
+        options = options.with_source(path)
     output.check(options)
     if output.metadata:
         check_size(options)
@@ -177,7 +173,7 @@ def _seed(task: str, options: SamplingOptions, same: Counter) -> int:
 def _name(given: object, number: int, task: str, options: SamplingOptions, format: str) -> str:
     """Name of the file in the directory: the one given, or one of row and prompt; both get an extension."""
     if given is None:
-        about = options.prompt or f"{task} {Path(_reads(options)).stem}"
+        about = options.prompt or f"{task} {Path(options.source).stem}"
         return f"{number:04d}-{slug(about) or task}.{format}"
     if not isinstance(given, str):
         raise _CellError("output", f"is {given!r}; give it as text")
@@ -208,17 +204,6 @@ def _clashes(jobs: list[Job]) -> list[str]:
                 errors.append(f"{job.place}, column output: row {first} writes {name} too; name another file")
                 break
     return errors
-
-
-def _reads(options: SamplingOptions) -> str | None:
-    return options.input if hasattr(options, "input") else options.like
-
-
-def with_path(options: SamplingOptions, path: str | None) -> SamplingOptions:
-    """The options with another sound to read; as they are where `path` is None."""
-    if path is None:
-        return options
-    return dataclasses.replace(options, **{"input" if hasattr(options, "input") else "like": path})
 
 
 def _digest(document: dict) -> str:

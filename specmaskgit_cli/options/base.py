@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar, Self
 
 from ..errors import UsageError
+from .box import Box
 from .fields import SAMPLING, Options, option
 from .kinds import Choice, Number, SoundFile, Text, Whole
 
@@ -18,11 +20,23 @@ _sampling = partial(option, group=SAMPLING)
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions(Options):
-    """What to make, and how its tokens are drawn: the options of all tasks.
+    """What to make, and how its tokens are drawn: the options of all tasks. A subclass is a task, with its words.
+
+    Attributes:
+        task: its name on the command line and in the metadata of files.
+        doing, done: the same as in "varying a.wav" and in a.varied.wav.
+        reads: the option that names a sound file.
+        without: names of the output options that are not for it.
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
     """
+
+    task: ClassVar[str]
+    doing: ClassVar[str]
+    done: ClassVar[str]
+    reads: ClassVar[str]
+    without: ClassVar[tuple[str, ...]] = ()
 
     prompt: str | None = option(
         None, Text(), "What the new part should be; by default what fits the sound.", metavar="TEXT"
@@ -38,7 +52,7 @@ class SamplingOptions(Options):
     top_p: float = _sampling(
         1.0, Number(0, 1, above=True), "Draw among the likeliest codes, with this share of the probability; 1 is all."
     )
-    order: str = _sampling("confidence", Choice(ORDERS), "In which order positions are decided.")
+    order: str = _sampling("confidence", Choice(*ORDERS), "In which order positions are decided.")
 
     def __post_init__(self):
         super().__post_init__()
@@ -50,9 +64,25 @@ class SamplingOptions(Options):
         """Whether the end of the sound is to run into its beginning."""
         return False
 
+    @property
+    def source(self) -> str | None:
+        """The path of the sound file that it reads."""
+        return getattr(self, self.reads)
+
+    def with_source(self, path: str | None) -> Self:
+        """The same of another sound file."""
+        return replace(self, **{self.reads: path})
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        """Boxes around what is new in the sound, which lasts `seconds`; none where all of it is, or nothing tells."""
+        return ()
+
 
 @dataclass(frozen=True)
 class EditOptions(SamplingOptions):
     """The options of all edits: those of all tasks, and the sound file to edit, which is only read."""
+
+    reads = "input"
+    without = ("normalize", "trim")
 
     input: str = option(..., SoundFile(), "Sound files to edit; they are only read.", metavar="IN")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
 
 from ..errors import UsageError
 
@@ -35,17 +34,15 @@ class Kind:
         return ""
 
 
-@dataclass(frozen=True)
 class Number(Kind):
     """A finite number from `low` to `high`; `above`: not `low` itself."""
-
-    low: float
-    high: float
-    above: bool = False
 
     type = float
     what = "a number"
     types = (int, float)
+
+    def __init__(self, low: float, high: float, above: bool = False):
+        self.low, self.high, self.above = low, high, above
 
     def check(self, name: str, value):
         # NaN fails every comparison, so it is refused with the rest.
@@ -138,11 +135,11 @@ class Flag(Kind):
         return "true or false"
 
 
-@dataclass(frozen=True)
 class Choice(Kind):
     """One of some words."""
 
-    words: tuple[str, ...]
+    def __init__(self, *words: str):
+        self.words = words
 
     def check(self, name: str, value):
         if value not in self.words:

@@ -23,6 +23,8 @@ class GenerateOptions(SamplingOptions):
     Example: smg generate "dog barking" -o out.wav
     """
 
+    task, doing, done, reads = "generate", "generating", "generated", "like"
+
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
     seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound.", "--seconds", "-s")
     like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
@@ -50,12 +52,17 @@ class InpaintOptions(EditOptions):
     Example: smg inpaint in.wav --start 1.2 --end 1.6 -o out.wav
     """
 
+    task, doing, done = "inpaint", "inpainting", "inpainted"
+
     boxes: tuple[Box, ...] = option(
         ..., Boxes(), "A part in one word, times also as 1:30-1:32.5. Repeatable.", "--box",
         metavar="START:END[:LOW:HIGH]",
     )  # fmt: skip
     # What is on both sides of a gap says more of it than any condition.
     guidance: float = field(default=0.0, kw_only=True)
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return tuple(box.within(seconds) for box in self.boxes)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class ExtendOptions(EditOptions):
     Where nothing is missing, nothing is written. Example: smg extend phone.wav -o full.wav
     """
 
+    task, doing, done = "extend", "extending", "extended"
+
     cutoff: float | None = option(
         None, Number(500, 1_000_000), "Where the sound ends in Hz; found if not given.", metavar="HZ"
     )
@@ -72,6 +81,9 @@ class ExtendOptions(EditOptions):
     guidance: float = field(default=0.0, kw_only=True)
     temperature: float = field(default=0.3, kw_only=True)
     top_p: float = field(default=0.5, kw_only=True)
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return () if self.cutoff is None else (Box(0.0, seconds, self.cutoff),)
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,14 @@ class ContinueOptions(EditOptions):
     Example: smg continue rain.wav --seconds 20 -o longer.wav
     """
 
+    task, doing, done = "continue", "continuing", "continued"
+
     seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        new = min(self.seconds, seconds)
+        return (Box(0.0, new) if self.before else Box(seconds - new, seconds),)
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,9 @@ class VaryOptions(EditOptions):
 
     Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
     """
+
+    task, doing, done = "vary", "varying", "varied"
+    without = ("normalize",)
 
     amount: float = option(
         0.5, Number(0, 1), "How much to draw anew: 0 is the sound itself, vocoded; 1 is new.", "--amount", "-a"
@@ -106,6 +127,9 @@ class SketchOptions(EditOptions):
     Example: smg sketch taps.wav --prompt "dog barking" -o barks.wav
     """
 
+    task, doing, done = "sketch", "sketching", "sketched"
+    without = ("normalize",)
+
     prompt: str | None = option(None, Text(), "What to hear.", metavar="TEXT", keyword=True)
     loudness_only: bool = option(False, Flag(), "Follow when it is loud, not when it is bright: for taps and claps.")
 
@@ -117,6 +141,8 @@ class LoopOptions(EditOptions):
     Example: smg loop wind.wav -o loop.wav
     """
 
+    task, doing, done = "loop", "looping", "looped"
+
     join: float = option(1.0, Number(0.1, 8), "Seconds before the end to make anew.")
     guidance: float = field(default=0.0, kw_only=True)  # as in InpaintOptions
 
@@ -124,13 +150,17 @@ class LoopOptions(EditOptions):
     def loops(self) -> bool:
         return True
 
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return (Box(seconds - min(self.join, seconds / 3), seconds),)
 
-TASKS: dict[str, type[SamplingOptions]] = {
-    "generate": GenerateOptions,
-    "inpaint": InpaintOptions,
-    "extend": ExtendOptions,
-    "continue": ContinueOptions,
-    "vary": VaryOptions,
-    "sketch": SketchOptions,
-    "loop": LoopOptions,
-}
+
+_TASKS = (
+    GenerateOptions,
+    InpaintOptions,
+    ExtendOptions,
+    ContinueOptions,
+    VaryOptions,
+    SketchOptions,
+    LoopOptions,
+)
+TASKS: dict[str, type[SamplingOptions]] = {kind.task: kind for kind in _TASKS}

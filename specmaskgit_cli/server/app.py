@@ -113,7 +113,7 @@ class _Page:
         """Queue a task: {"task": name, "options": {...}, "source": id of the sound to edit or null}."""
         given = await _json(request)
         task, options, source = (given.pop(name, None) for name in ("task", "options", "source"))
-        if given or not isinstance(options, dict) or options.keys() & {"input", "like"}:
+        if given or not isinstance(options, dict) or options.keys() & {kind.reads for kind in TASKS.values()}:
             raise UsageError("a request has a task, its options, and a source for edits; nothing else")
         if source is not None:
             entry = self._entry(source)
@@ -159,11 +159,10 @@ class _Page:
         return FileResponse(self._entry(request.path_params["id"]).image)
 
     def _make(self, options: SamplingOptions, task: str, source: str | None, progress: Progress) -> list[dict]:
-        make = self._pipe.edit_many if isinstance(options, EditOptions) else self._pipe.generate_many
         try:
-            return [self._sounds.keep_made(sound, task, source) for sound in make(options, progress)]
+            return [self._sounds.keep_made(sound, task, source) for sound in self._pipe.make(options, progress)]
         except SmgError as error:
-            raise SmgError(str(error).replace(getattr(options, "input", "\0"), "the sound")) from None
+            raise SmgError(str(error).replace(options.source or "\0", "the sound")) from None
 
     def _told(self, job: Job) -> dict:
         return {

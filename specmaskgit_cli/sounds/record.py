@@ -13,7 +13,7 @@ from .. import __version__
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
-from ..options import TASKS, Box, GenerateOptions, OutputOptions, SamplingOptions
+from ..options import TASKS, Box, OutputOptions, SamplingOptions
 
 FORMAT = 1
 _START = '{"smg":'  # of the line that holds the document
@@ -61,18 +61,18 @@ class Record:
 
     @property
     def task(self) -> str:
-        return next(name for name, kind in TASKS.items() if kind is type(self.options))
+        return self.options.task
 
     @property
     def input(self) -> str | None:
         """The file that was edited, or was to be resembled."""
-        return getattr(self.options, _input_name(self.task))
+        return self.options.source
 
     def to_dict(self) -> dict:
         """The document: plain JSON types; the path of the input absolute."""
         options, origin = self.options.to_dict(), dataclasses.asdict(self.origin)
         del options["num"]
-        path = options.pop(_input_name(self.task))
+        path = options.pop(self.options.reads)
         digest, version = origin.pop("input_sha256"), origin.pop("version")
         return {
             "smg": version,
@@ -159,10 +159,6 @@ def _plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _input_name(task: str) -> str:
-    return "like" if TASKS[task] is GenerateOptions else "input"
-
-
 def _record(document: dict) -> Record:
     """Check a document as strictly as a command line: it may come from anyone."""
     version = document.get("format")
@@ -173,7 +169,7 @@ def _record(document: dict) -> Record:
     read = document["input"]
     read = {"path": None, "sha256": None} if read is None else _fields(read, "path", "sha256")
     options = _object(document["options"], "options")
-    given = {"num": 1, _input_name(task): read["path"]}
+    given = {"num": 1, TASKS[task].reads: read["path"]}
     if options.get("seed") is None or options.keys() & given.keys():
         raise SmgError("its options lack a seed, or have what is none of theirs")
     origin = _object(document["origin"], "origin") | {"version": document["smg"], "input_sha256": read["sha256"]}
@@ -189,9 +185,10 @@ def _check_task(task) -> None:
 
 def _build(kind, values):
     values = _object(values, kind.__name__)
-    if unknown := sorted(set(values) - set(kind.__dataclass_fields__)):
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
         raise SmgError(f"unknown setting {unknown[0]!r}")
-    required = [name for name, f in kind.__dataclass_fields__.items() if _required(f)]
+    required = [name for name, f in known.items() if _required(f)]
     if missing := [name for name in required if name not in values]:
         raise SmgError(f"no {missing[0]!r}")
     return kind(**values)

@@ -12,7 +12,6 @@ from ..config.settings import MelConfig
 from ..options import EditOptions, OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
 from .finish import finish
-from .marks import marks
 from .record import Origin, Record
 
 
@@ -84,7 +83,7 @@ class Sound:
         """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""
         if not isinstance(self.options, EditOptions):
             return save_spectrogram(image, self.mel, self.mel_config)
-        boxes = marks(self.options, len(self.samples) / self.rate)
+        boxes = self.options.new_parts(len(self.samples) / self.rate)
         save_view(image, view(self.samples, self.rate, None, MIN_PIXELS, 0, boxes), bool(boxes))
 
     @property

@@ -18,7 +18,7 @@ from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.cli import main, progress
 from specmaskgit_cli.config.settings import PRESETS, to_dict
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import GenerateOptions
+from specmaskgit_cli.options import GenerateOptions, options_of
 
 HEAVY = ("torch", "onnxruntime", "soundfile", "soxr", "huggingface_hub", "tokenizers", "numpy")
 
@@ -47,7 +47,7 @@ class FakePipeline:
         self.runtime = types.SimpleNamespace(backend="onnx")
         self.options = None
 
-    def generate_many(self, options, progress=None):
+    def make(self, options, progress=None):
         self.options = options
         first = 123 if options.seed is None else options.seed
         return [self.sound(options, first + index) for index in range(options.num)]
@@ -101,7 +101,7 @@ def test_help_names_the_commands(smg, args):
 
 def test_help_of_generate_has_every_option(smg):
     _, out, _ = smg("generate", "--help")
-    for name in GenerateOptions.__dataclass_fields__:
+    for name in options_of(GenerateOptions):
         assert name in out.lower() if name == "prompt" else f"--{name.replace('_', '-')}" in out
     for name in ("--output", "--model", "--backend", "--device", "--threads", "--image", "--json", "--quiet"):
         assert name in out
@@ -218,7 +218,7 @@ def test_failures_are_one_line(smg, pipeline, monkeypatch, error, code, words):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(pipeline, "generate_many", fail)
+    monkeypatch.setattr(pipeline, "make", fail)
     assert_one_line(smg("generate", "rain", "-o", "out.wav"), *words, code=code)
     monkeypatch.setenv("SMG_DEBUG", "1")
     with pytest.raises(type(error)):
@@ -229,7 +229,7 @@ def test_interrupt(smg, pipeline, monkeypatch, tmp_path):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "generate_many", interrupt)
+    monkeypatch.setattr(pipeline, "make", interrupt)
     assert smg("generate", "rain", "-o", "out.wav")[0] == 130
     assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 
 COMMANDS = {
     "inpaint": ["--start", "0.2", "--end", "0.4"],
@@ -30,14 +30,16 @@ def folder(tmp_path, monkeypatch, trained):
     return tmp_path
 
 
-def run(command, *more):
-    return _run([command, *more, "--steps", "2", "--threads", "1"])
+def edit(command, *more):
+    return run([command, *more, "--steps", "2", "--threads", "1"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_writes_its_file(folder, capsys, command):
     before = (folder / "in.wav").read_bytes()
-    assert run(command, "in.wav", *COMMANDS[command], "-o", "out.wav", "--json", "--seed", "3", "--image", "x.png") == 0
+    assert (
+        edit(command, "in.wav", *COMMANDS[command], "-o", "out.wav", "--json", "--seed", "3", "--image", "x.png") == 0
+    )
     (sound,) = json.loads(capsys.readouterr().out)["sounds"]
     info = soundfile.info("out.wav")
     assert sound["file"] == "out.wav" and sound["input"] == "in.wav" and sound["seed"] == 3
@@ -49,15 +51,15 @@ def test_each_command_writes_its_file(folder, capsys, command):
 
 
 def test_extend_names_its_output_and_says_when_there_is_nothing_to_do(folder, capsys):
-    assert run("extend", "in.wav") == 0
+    assert edit("extend", "in.wav") == 0
     assert "ends at 3" in capsys.readouterr().err and (folder / "in.extended.wav").exists()
     soundfile.write("full.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
-    assert run("extend", "full.wav") == 0
+    assert edit("extend", "full.wav") == 0
     assert "nothing was written" in capsys.readouterr().err and not (folder / "full.extended.wav").exists()
 
 
 def test_variations_are_numbered(folder):
-    assert run("vary", "in.wav", "-n", "2", "-o", "v.wav", "-q") == 0
+    assert edit("vary", "in.wav", "-n", "2", "-o", "v.wav", "-q") == 0
     assert (folder / "v-1.wav").read_bytes() != (folder / "v-2.wav").read_bytes()
 
 
@@ -79,7 +81,7 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
         soundfile.write("bad.wav", np.zeros(8000), 8000)
     (folder / "link.wav").symlink_to("in.wav")
     names = ("in.wav", "link.wav") if kind == "itself" else ("bad.wav", "out.wav")
-    assert run(command, names[0], *COMMANDS[command], "-o", names[1]) in (1, 2)
+    assert edit(command, names[0], *COMMANDS[command], "-o", names[1]) in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and "bug" not in line and ("wav" in line or "prompt" in line)
     assert not (folder / "out.wav").exists() and (folder / "in.wav").read_bytes() == good
@@ -113,7 +115,7 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
 )
 def test_bad_options_are_one_line_and_no_file(folder, capsys, arguments, words):
     command, *options = arguments
-    assert run(command, "in.wav", *options, "-o", "out.wav") == 2
+    assert edit(command, "in.wav", *options, "-o", "out.wav") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line
     assert not (folder / "out.wav").exists()
@@ -141,7 +143,7 @@ def test_evaluation_of_edits(folder, capsys):
     soundfile.write("clip 2.wav", np.fft.irfft(spectrum), 22050)
     (folder / "tagger.py").write_text(TAGGER)
     judge = f"{shlex.quote(sys.executable)} tagger.py"
-    assert run("evaluate", "edits", "--data", ".", "--clips", "3", "--judge", judge, "--json") == 0
+    assert edit("evaluate", "edits", "--data", ".", "--clips", "3", "--judge", judge, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     extend, inpaint = report["extend"], report["inpaint"]
     assert report["clips"]["count"] == inpaint["clips"] == 3 and extend["clips"] == 2
@@ -153,5 +155,5 @@ def test_evaluation_of_edits(folder, capsys):
     assert 0 <= inpaint["judge_probability_inpainted"] <= 0.5
 
     (folder / "tagger.py").write_text(TAGGER.replace("top5", "top"))
-    assert run("evaluate", "edits", "--data", ".", "--clips", "1", "--judge", judge) == 1
+    assert edit("evaluate", "edits", "--data", ".", "--clips", "1", "--judge", judge) == 1
     assert "no usable column top5" in capsys.readouterr().err

@@ -22,7 +22,7 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from specmaskgit_cli import load  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.server import app as server  # noqa: E402
 from specmaskgit_cli.server import jobs, sounds  # noqa: E402
 from specmaskgit_cli.sounds.record import read_record  # noqa: E402
@@ -262,10 +262,10 @@ def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
 
 
 def test_what_the_command_cannot_do_is_one_line(capsys, monkeypatch, client):
-    assert _run(["ui", "--port", str(client.port), "--no-browser"]) == 1
+    assert run(["ui", "--port", str(client.port), "--no-browser"]) == 1
     assert f"port {client.port}" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert _run(["ui"]) == 1
+    assert run(["ui"]) == 1
     assert "pip install 'specmaskgit-cli[ui]'" in capsys.readouterr().err
 
 
