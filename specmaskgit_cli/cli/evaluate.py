@@ -107,7 +107,7 @@ def evaluate_model_command(
     Shards named val* are used if there are any, else all that is given.
     """
     from ..audio.files import check_writable
-    from ..decoding import DecodeSettings
+    from ..decoding.settings import DecodeSettings
     from ..evaluation.material import EvaluationOptions
     from ..options import GenerateOptions
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Self
 
+from ..decoding.settings import GUIDANCE, ORDERS, STEPS, DecodeSettings
 from ..errors import UsageError
 from .box import Box
 from .fields import SAMPLING, Options, option
 from .kinds import Choice, Number, SoundFile, Text, Whole
 
-STEPS, GUIDANCE = 2, 2.0  # by default
 MAX_SEED = 2**32 - 1
-ORDERS = ("confidence", "halton", "random", "raster")
 
 _sampling = partial(option, group=SAMPLING)
 
@@ -52,12 +51,17 @@ class SamplingOptions(Options):
     top_p: float = _sampling(
         1.0, Number(0, 1, above=True), "Draw among the likeliest codes, with this share of the probability; 1 is all."
     )
-    order: str = _sampling("confidence", Choice(*ORDERS), "In which order positions are decided.")
+    order: str = _sampling("confidence", Choice(*ORDERS), "Which positions are decided first.")
 
     def __post_init__(self):
         super().__post_init__()
         if self.seed is not None and self.seed + self.num - 1 > MAX_SEED:
             raise UsageError(f"seed is {self.seed}, too high for {self.num} sounds; use a lower one")
+
+    @property
+    def decode_settings(self) -> DecodeSettings:
+        """The settings of the decoding core that these options stand for."""
+        return DecodeSettings(self.steps, self.guidance, self.temperature, self.top_p, order=self.order)
 
     @property
     def loops(self) -> bool:

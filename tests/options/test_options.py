@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from specmaskgit_cli.decoding import sampling
+from specmaskgit_cli.decoding.settings import DecodeSettings
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.options import ORDERS, GenerateOptions, options_of
 from specmaskgit_cli.options.kinds import Number
@@ -22,8 +22,17 @@ def test_options_take_their_limits_and_nothing_beyond(name):
             GenerateOptions("rain", **{name: value})
 
 
-def test_options_know_the_orders_of_the_core():
-    assert ORDERS == sampling.ORDERS
+@pytest.mark.parametrize("order", ORDERS)
+def test_options_take_the_orders_of_the_core(order):
+    assert GenerateOptions("rain", order=order).decode_settings.order == order
+
+
+def test_options_give_the_settings_of_the_core():
+    options = GenerateOptions("rain", steps=7, guidance=3.0, temperature=0.5, top_p=0.9)
+    assert options.decode_settings == DecodeSettings(steps=7, guidance=3.0, temperature=0.5, top_p=0.9)
+    assert GenerateOptions("rain").decode_settings == DecodeSettings()
+    with pytest.raises(SmgError, match="order is 'zigzag'"):
+        GenerateOptions("rain", order="zigzag")
 
 
 def test_options_need_something_to_make():
