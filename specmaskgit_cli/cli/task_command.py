@@ -47,7 +47,7 @@ class TaskCommand:
     def _options(self) -> dict[str, Option]:
         """The options of the task but its subject; its own come before those that all tasks have."""
         known = options_of(self._kind)
-        names = sorted(known, key=lambda name: name not in self._kind.__annotations__)
+        names = sorted(known, key=lambda name: known[name].group != TASK or name not in self._kind.__annotations__)
         return {name: known[name] for name in names if name != self._subject}
 
     @cached_property

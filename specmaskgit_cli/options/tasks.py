@@ -26,7 +26,7 @@ class GenerateOptions(SamplingOptions):
     task, doing, done, reads = "generate", "generating", "generated", "like"
 
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
-    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound.", "--seconds", "-s")
+    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound, in seconds.", "--seconds", "-s")
     like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
     like_weight: float = option(0.5, Number(0, 1), "Share of --like when there is a prompt too.")
     candidates: int = option(1, Whole(1, 64), "Sounds to make for each one kept, the best match.")
@@ -55,7 +55,7 @@ class InpaintOptions(EditOptions):
     task, doing, done = "inpaint", "inpainting", "inpainted"
 
     boxes: tuple[Box, ...] = option(
-        ..., Boxes(), "A part in one word, times also as 1:30-1:32.5. Repeatable.", "--box",
+        ..., Boxes(), "A part in one word, or with m:ss as 1:30-1:32.5. Repeatable.", "--box",
         metavar="START:END[:LOW:HIGH]",
     )  # fmt: skip
     # What is on both sides of a gap says more of it than any condition.
@@ -95,7 +95,7 @@ class ContinueOptions(EditOptions):
 
     task, doing, done = "continue", "continuing", "continued"
 
-    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part.", "--seconds", "-s")
+    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part, in seconds.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
