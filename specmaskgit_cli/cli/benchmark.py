@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import STEPS
 from ..errors import UsageError
-from ..options import STEPS
 from . import common
 from .report import print_json
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import GUIDANCE, STEPS
 from ..errors import UsageError
-from ..options import GUIDANCE, STEPS
 from . import common
 from .parameters import Commands
 from .progress import progress_bar

@@ -22,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from .. import __version__
 from ..errors import SmgError, UsageError
 from ..options import TASKS, EditOptions, SamplingOptions, options_of
-from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
@@ -34,6 +33,7 @@ MAX_REQUEST_BYTES = 64 << 10
 # Below those of the options, because others may be waiting.
 LIMITS = {"seconds": 120, "num": 10, "steps": 64, "candidates": 8}
 MAX_BOXES = 16
+_NOT_HERE = ("input", "like", "like_weight")  # a client names no file
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -87,24 +87,12 @@ class _Page:
         self._sounds.close()
 
     async def about(self, request: Request) -> Response:
-        """What the form is made from: the tasks with their defaults, and the limits."""
-        options = {task: options_of(kind) for task, kind in TASKS.items()}
-        limits = {
-            name: [option.kind.low, min(option.kind.high, LIMITS.get(name, option.kind.high)), not option.kind.above]
-            for kind in options.values()
-            for name, option in kind.items()
-            if isinstance(option.kind, Number)
-        }
-        defaults = {
-            task: {name: option.default for name, option in kind.items() if option.default is not ...}
-            for task, kind in options.items()
-        }
+        """What the form is made from: the options of the tasks, and the edges of the model's bands in Hz."""
         return JSONResponse(
             {
                 "version": __version__,
                 "model": self._pipe.config.name,
-                "defaults": defaults,
-                "limits": limits,
+                "tasks": {task: _described(kind) for task, kind in TASKS.items()},
                 "band_edges": band_edges(self._pipe.config.mel).round(1).tolist(),
             }
         )
@@ -223,6 +211,20 @@ class _Guard:
         except ValueError:
             return False
         return True
+
+
+def _described(kind: type[SamplingOptions]) -> dict[str, dict]:
+    """The options of a task for the form, by name, with the limits of this page."""
+    found = {}
+    for name, option in options_of(kind).items():
+        if name in _NOT_HERE:
+            continue
+        limits = {key: value for key, value in vars(option.kind).items() if key in ("low", "high", "above", "words")}
+        if name in LIMITS:
+            limits["high"] = LIMITS[name]
+        about = {"kind": type(option.kind).__name__, "group": option.group, "help": option.help}
+        found[name] = about | {"default": None if option.default is ... else option.default} | limits
+    return found
 
 
 def _check_limits(options: SamplingOptions) -> None:

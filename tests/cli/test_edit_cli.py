@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from specmaskgit_cli.cli import run
+from specmaskgit_cli.sounds.record import read_record
 
 COMMANDS = {
     "inpaint": ["--start", "0.2", "--end", "0.4"],
@@ -102,6 +103,9 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
         (["inpaint", "--box", "0.1:0.3:2000:1000"], "ends before it begins"),
         (["inpaint", "--box", "a:b"], "--box is 'a:b'"),
         (["inpaint", "--box", "0.1"], "--box is '0.1'"),
+        (["inpaint", "--box", "0:10:0:30"], "may be two times"),
+        (["inpaint", "--start", "1:75"], "start is '1:75'; use seconds, m:ss or h:mm:ss"),
+        (["inpaint", "--start", "0:00.2", "--end", "0:05"], "from 0.2 to 5 s is outside"),
         (["inpaint", "--start", "0", "--end", "1"], "say with a prompt"),
         (["extend", "--cutoff", "5000"], "above 4000 Hz"),
         (["extend", "--cutoff", "0"], "cutoff is 0"),
@@ -119,6 +123,25 @@ def test_bad_options_are_one_line_and_no_file(folder, capsys, arguments, words):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line
     assert not (folder / "out.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "end"),
+    [
+        (["--start", "0.8"], 0.8, 1),
+        (["--end", "0.2"], 0, 0.2),
+        (["--start", "0:00.7", "--end", "1.006"], 0.7, 1),
+        (["--box", "0:00.7-0:00.9"], 0.7, 0.9),
+        (["--box", "0.75:"], 0.75, 1),
+    ],
+)
+def test_where_a_span_begins_and_ends(folder, arguments, start, end):
+    assert edit("inpaint", "in.wav", *arguments, "-o", "out.wav", "--seed", "1", "-q") == 0
+    before, after = soundfile.read("in.wav")[0], soundfile.read("out.wav")[0]
+    changed = np.flatnonzero(np.any(before != after, axis=1)) / 8000
+    assert start <= changed[0] < start + 0.01 and end - 0.01 < changed[-1] < end
+    (box,) = read_record("out.wav").options.boxes
+    assert (box.start, box.end) == (start, end)
 
 
 # Hears a dog in noise that is loud, which it is no longer without its highs.
