@@ -14,10 +14,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..audio.encoding import FORMATS
+from ..data.tables import Row
 from ..errors import SmgError, UsageError
 from ..options import TASKS, OutputOptions, SamplingOptions, options_of
 from ..sounds.record import check_size, sha256
-from .table import Row
 
 FORMAT = 1  # of the keys; another one does all rows again
 SLUG_LENGTH = 40
