@@ -16,14 +16,16 @@ from .. import __version__
 from ..audio.encoding import FORMATS
 from ..data.tables import Row
 from ..errors import SmgError, UsageError
-from ..options import TASKS, OutputOptions, SamplingOptions, options_of
+from ..options import OutputOptions, SamplingOptions, options_of
 from ..sounds.record import check_size, sha256
+from ..tasks import TASKS, task_of
 
 FORMAT = 1  # of the keys; another one does all rows again
 SLUG_LENGTH = 40
 NAME_BYTES = 200  # of the 255 that file systems take
 _OUTPUT = tuple(options_of(OutputOptions))
-_COLUMNS = ("task", *dict.fromkeys(name for kind in TASKS.values() for name in options_of(kind)), *_OUTPUT, "output")
+_OPTIONS = dict.fromkeys(name for task in TASKS.values() for name in options_of(task.options))
+_COLUMNS = ("task", *_OPTIONS, *_OUTPUT, "output")
 
 
 class _CellError(UsageError):
@@ -74,7 +76,7 @@ class Job:
                 "format": FORMAT,
                 "version": __version__,
                 "origin": origin,
-                "task": self.options.task,
+                "task": task_of(self.options).name,
                 "options": self.options.with_source(self.read).to_dict(),
                 "output": self.output.to_dict(),
                 "name": self.name,
@@ -122,7 +124,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         raise _CellError("task", f"unknown task {task!r}; use {', '.join(TASKS)}")
     name = cells.pop("output", None)
     output = _build(OutputOptions, {key: cells.pop(key) for key in _OUTPUT if key in cells})
-    kind = TASKS[task]
+    kind = TASKS[task].options
     for column in cells:
         if column not in options_of(kind):
             raise _CellError(column, f"{task} has no such option; leave the cell blank")

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
-from ..options import TASKS
+from ..tasks import TASKS
 from . import (
     batch,
     benchmark,
@@ -66,8 +66,8 @@ def smg(
     """
 
 
-for name, kind in TASKS.items():
-    app.command(name)(TaskCommand(kind))
+for task in TASKS.values():
+    app.command(task.name)(TaskCommand(task))
 app.command()(batch.batch)
 app.command()(embed.embed)
 app.command()(probe.probe)

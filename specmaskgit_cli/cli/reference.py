@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..options import TASKS, OutputOptions, options_of
+from ..options import OutputOptions, options_of
 from ..options.fields import MODEL, OUTPUT, SAMPLING, Option
+from ..tasks import TASKS
 
 SHARED = (SAMPLING, OUTPUT, MODEL)  # groups of options that several commands have
 WIDTH = 100  # columns of the help texts, whatever the terminal
@@ -41,7 +42,8 @@ def reference() -> str:
 def _by_name() -> str:
     """The table of the options of tasks and of the output."""
     found: dict[str, dict[str, Option]] = {}
-    for owner, kind in (TASKS | {"": OutputOptions}).items():
+    kinds = {name: task.options for name, task in TASKS.items()} | {"": OutputOptions}
+    for owner, kind in kinds.items():
         for name, option in options_of(kind).items():
             found.setdefault(name, {})[owner] = option
     return "\n".join([_BY_NAME, *(_row(name, owners) for name, owners in found.items()), ""])

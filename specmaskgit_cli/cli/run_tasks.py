@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..options import EditOptions, OutputOptions, SamplingOptions
+from ..options import OutputOptions, SamplingOptions
+from ..tasks import task_of
 from .output_files import OutputFiles
 from .player import play as play_file
 from .progress import progress_bar
@@ -70,7 +71,7 @@ def make_sounds(
         output.check(options)
         if output.metadata:
             check_size(options)
-    edits = isinstance(tasks[0], EditOptions)
+    edits = task_of(tasks[0]).edits
     what = "input sound" if edits else "--like sound"
     paths = [path for options in tasks if (path := options.source) is not None]
     read = {what: paths, "replayed sound": [original] if original else []}

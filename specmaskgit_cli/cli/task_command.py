@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import EditOptions, OutputOptions, SamplingOptions, options_of
+from ..options import OutputOptions, options_of
 from ..options.box import Boxes
 from ..options.fields import MODEL, OUTPUT, SAMPLING, TASK, Option
+from ..tasks.base import Task
 from . import common
 from .boxes import box_hints, boxes
 from .output_files import OutputFiles
@@ -33,15 +34,15 @@ _SESSION = {
 
 
 class TaskCommand:
-    """A function for Typer that does a task, by the class of its options; its signature is made when it is asked for.
+    """A function for Typer that does a task; its signature, from the options of the task, is made when it is asked for.
 
     It takes a prompt, or for an edit any number of sound files, and does the task for each.
     """
 
-    def __init__(self, kind: type[SamplingOptions]):
-        self.__name__, self.__doc__, self._kind = kind.task, kind.__doc__, kind
-        self._edits = issubclass(kind, EditOptions)
-        self._subject = "input" if self._edits else "prompt"
+    def __init__(self, task: Task):
+        self.__name__, self.__doc__, self._kind = task.name, task.options.__doc__, task.options
+        self._task = task
+        self._subject = "input" if task.edits else "prompt"
 
     @cached_property
     def _options(self) -> dict[str, Option]:
@@ -59,7 +60,7 @@ class TaskCommand:
         options = self._options | self._finishing
         parameters = [
             _argument(self._subject, options_of(self._kind)[self._subject]),
-            _parameter("output", common.EditOutput, None) if self._edits else _parameter("output", common.Output),
+            _parameter("output", common.EditOutput, None) if self._task.edits else _parameter("output", common.Output),
             *(parameter for name, option in options.items() for parameter in _parameters(name, option)),
             _parameter("image", common.Image, None),
             *(_parameter(name, hint, getattr(Session, name)) for name, hint in _SESSION.items()),
@@ -74,14 +75,14 @@ class TaskCommand:
         kind, files = self._kind, (given["output"], given["image"])
         output = OutputOptions(**_values(self._finishing, given))
         session = Session(**{name: given[name] for name in _SESSION})
-        subjects = given[self._subject] if self._edits else prompts(given[self._subject])
+        subjects = given[self._subject] if self._task.edits else prompts(given[self._subject])
         first = kind(**{self._subject: subjects[0]}, **_values(self._options, given))
         tasks = [replace(first, **{self._subject: each}) for each in subjects]
-        if self._edits:
-            targets = OutputFiles.of_inputs(subjects, first.num, *files, kind.done)
+        if self._task.edits:
+            targets = OutputFiles.of_inputs(subjects, first.num, *files, self._task.done)
         else:
             targets = OutputFiles.in_turn([first.num] * len(tasks), *files)
-        make_sounds(kind.task, tasks, targets, output, session, label=kind.doing)
+        make_sounds(self._task.name, tasks, targets, output, session, label=self._task.doing)
 
 
 def _values(options: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from ..errors import SmgError
 from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
-from ..tasks import edit_source
 from ..tasks.cutoff import find_cutoff
 from ..tasks.source import Source
 from .agreement import agreement
@@ -249,7 +248,7 @@ def seam_ratio(wave: np.ndarray) -> tuple[float, float]:
 
 def _timed(pipe: Pipeline, wave: np.ndarray, options):
     started = time.perf_counter()
-    (sound,) = edit_source(pipe, Source(wave[:, None], pipe.config.mel.sample_rate), options)
+    (sound,) = pipe.make(options, source=Source(wave[:, None], pipe.config.mel.sample_rate))
     return sound, time.perf_counter() - started
 
 

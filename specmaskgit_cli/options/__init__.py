@@ -5,7 +5,6 @@ from .box import Box
 from .fields import options_of
 from .output import OutputOptions
 from .tasks import (
-    TASKS,
     VARIETY,
     ContinueOptions,
     ExtendOptions,
@@ -17,7 +16,6 @@ from .tasks import (
 )
 
 __all__ = [
-    "TASKS",
     "VARIETY",
     "Box",
     "ContinueOptions",

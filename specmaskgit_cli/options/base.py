@@ -19,11 +19,9 @@ _sampling = partial(option, group=SAMPLING)
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions(Options):
-    """What to make, and how its tokens are drawn: the options of all tasks. A subclass is a task, with its words.
+    """What to make, and how its tokens are drawn: the options of all tasks.
 
     Attributes:
-        task: its name on the command line and in the metadata of files.
-        doing, done: the same as in "varying a.wav" and in a.varied.wav.
         reads: the option that names a sound file.
         without: names of the output options that are not for it.
 
@@ -31,9 +29,6 @@ class SamplingOptions(Options):
         UsageError: a value out of range or of the wrong type, with the option named.
     """
 
-    task: ClassVar[str]
-    doing: ClassVar[str]
-    done: ClassVar[str]
     reads: ClassVar[str]
     without: ClassVar[tuple[str, ...]] = ()
 
@@ -78,7 +73,7 @@ class SamplingOptions(Options):
         return replace(self, **{self.reads: path})
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
-        """Boxes around what is new in the sound, which lasts `seconds`; none where all of it is, or nothing tells."""
+        """Boxes around what is new in a result that lasts `seconds`; none if it is all new, or nothing says what is."""
         return ()
 
 

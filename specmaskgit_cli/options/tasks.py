@@ -23,7 +23,7 @@ class GenerateOptions(SamplingOptions):
     Example: smg generate "dog barking" -o out.wav
     """
 
-    task, doing, done, reads = "generate", "generating", "generated", "like"
+    reads = "like"
 
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
     seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound, in seconds.", "--seconds", "-s")
@@ -52,8 +52,6 @@ class InpaintOptions(EditOptions):
     Example: smg inpaint in.wav --start 1.2 --end 1.6 -o out.wav
     """
 
-    task, doing, done = "inpaint", "inpainting", "inpainted"
-
     boxes: tuple[Box, ...] = option(
         ..., Boxes(), "A part in one word, or with m:ss as 1:30-1:32.5. Repeatable.", "--box",
         metavar="START:END[:LOW:HIGH]",
@@ -71,8 +69,6 @@ class ExtendOptions(EditOptions):
 
     Where nothing is missing, nothing is written. Example: smg extend phone.wav -o full.wav
     """
-
-    task, doing, done = "extend", "extending", "extended"
 
     cutoff: float | None = option(
         None, Number(500, 1_000_000), "Where the sound ends in Hz; found if not given.", metavar="HZ"
@@ -93,8 +89,6 @@ class ContinueOptions(EditOptions):
     Example: smg continue rain.wav --seconds 20 -o longer.wav
     """
 
-    task, doing, done = "continue", "continuing", "continued"
-
     seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part, in seconds.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
 
@@ -110,7 +104,6 @@ class VaryOptions(EditOptions):
     Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
     """
 
-    task, doing, done = "vary", "varying", "varied"
     without = ("normalize",)
 
     amount: float = option(
@@ -127,7 +120,6 @@ class SketchOptions(EditOptions):
     Example: smg sketch taps.wav --prompt "dog barking" -o barks.wav
     """
 
-    task, doing, done = "sketch", "sketching", "sketched"
     without = ("normalize",)
 
     prompt: str | None = option(None, Text(), "What to hear.", metavar="TEXT", keyword=True)
@@ -141,26 +133,12 @@ class LoopOptions(EditOptions):
     Example: smg loop wind.wav -o loop.wav
     """
 
-    task, doing, done = "loop", "looping", "looped"
-
     join: float = option(1.0, Number(0.1, 8), "Seconds before the end to make anew.")
     guidance: float = field(default=0.0, kw_only=True)  # as in InpaintOptions
-
-    @property
-    def loops(self) -> bool:
-        return True
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
         return (Box(seconds - min(self.join, seconds / 3), seconds),)
 
-
-_TASKS = (
-    GenerateOptions,
-    InpaintOptions,
-    ExtendOptions,
-    ContinueOptions,
-    VaryOptions,
-    SketchOptions,
-    LoopOptions,
-)
-TASKS: dict[str, type[SamplingOptions]] = {kind.task: kind for kind in _TASKS}
+    @property
+    def loops(self) -> bool:
+        return True

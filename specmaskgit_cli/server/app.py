@@ -21,10 +21,11 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import SmgError, UsageError
-from ..options import TASKS, EditOptions, SamplingOptions, options_of
+from ..options import SamplingOptions, options_of
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
+from ..tasks import TASKS
 from .jobs import Job, Queue, QueueFull
 from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
@@ -92,7 +93,7 @@ class _Page:
             {
                 "version": __version__,
                 "model": self._pipe.config.name,
-                "tasks": {task: _described(kind) for task, kind in TASKS.items()},
+                "tasks": {name: _described(task.options) for name, task in TASKS.items()},
                 "band_edges": band_edges(self._pipe.config.mel).round(1).tolist(),
             }
         )
@@ -101,14 +102,14 @@ class _Page:
         """Queue a task: {"task": name, "options": {...}, "source": id of the sound to edit or null}."""
         given = await _json(request)
         task, options, source = (given.pop(name, None) for name in ("task", "options", "source"))
-        if given or not isinstance(options, dict) or options.keys() & {kind.reads for kind in TASKS.values()}:
+        if given or not isinstance(options, dict) or options.keys() & {each.options.reads for each in TASKS.values()}:
             raise UsageError("a request has a task, its options, and a source for edits; nothing else")
         if source is not None:
             entry = self._entry(source)
             if entry.about["seconds"] > MAX_SECONDS:
                 raise UsageError(f"the sound lasts {entry.about['seconds']:.0f} s; edit one of up to {MAX_SECONDS} s")
             options = options | {"input": str(entry.path)}
-        elif isinstance(task, str) and issubclass(TASKS.get(task, object), EditOptions):
+        elif isinstance(task, str) and task in TASKS and TASKS[task].edits:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)

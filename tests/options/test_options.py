@@ -6,8 +6,9 @@ import pytest
 
 from specmaskgit_cli.decoding.settings import ORDERS, DecodeSettings
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import TASKS, Box, GenerateOptions, OutputOptions, options_of
+from specmaskgit_cli.options import Box, GenerateOptions, OutputOptions, options_of
 from specmaskgit_cli.options.kinds import Number
+from specmaskgit_cli.tasks import TASKS
 
 NUMBERS = {name: option.kind for name, option in options_of(GenerateOptions).items() if isinstance(option.kind, Number)}
 
@@ -46,7 +47,7 @@ def test_options_need_something_to_make():
         GenerateOptions("rain", seed=2**32 - 1, num=2)
 
 
-@pytest.mark.parametrize("kind", [*TASKS.values(), OutputOptions, Box])
+@pytest.mark.parametrize("kind", [*(task.options for task in TASKS.values()), OutputOptions, Box])
 def test_every_option_says_what_it_does_and_takes_its_default(kind):
     for name, option in options_of(kind).items():
         assert option.help.endswith(".") and option.kind.allowed, name
