@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import UsageError
 from ..tasks import TASKS
+from ..terminal import say
 from . import (
     batch,
     benchmark,
@@ -50,7 +51,7 @@ app = Commands(cls=_Group)
 
 def _version(shown: bool) -> None:
     if shown:
-        typer.echo(f"smg {__version__}")
+        say(f"smg {__version__}")
         raise typer.Exit()
 
 

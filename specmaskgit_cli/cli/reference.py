@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..options import OutputOptions, options_of
 from ..options.fields import MODEL, OUTPUT, SAMPLING, Option
 from ..tasks import TASKS
+from ..terminal import say
 
 SHARED = (SAMPLING, OUTPUT, MODEL)  # groups of options that several commands have
 WIDTH = 100  # columns of the help texts, whatever the terminal
@@ -94,4 +95,4 @@ def _describe(command, name: str, parent, sections: list[str], known: dict[str, 
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    say(reference().rstrip("\n"), lines=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from ..options import OutputOptions, SamplingOptions
 from ..tasks import task_of
+from ..terminal import say
 from .output_files import OutputFiles
 from .player import play as play_file
 from .progress import progress_bar
@@ -102,7 +102,7 @@ def make_sounds(
                 for result in made:
                     reports.append(_report(*result, original))
                     if not (session.as_json or session.quiet):
-                        print(_line(reports[-1]), file=sys.stderr if to_stdout else sys.stdout, flush=True)
+                        say(_line(reports[-1]), error=to_stdout)
     if session.as_json:
         document = {
             "model": pipe.checkpoint.config.name,
@@ -123,7 +123,7 @@ def make_sounds(
 
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
-        print("smg:", text, file=sys.stderr)
+        say("smg:", text, error=True)
 
 
 def _report(sound, file: str, image: str | None, original: str | None) -> dict:

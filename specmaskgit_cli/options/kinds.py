@@ -11,6 +11,7 @@ import math
 import os
 import re
 
+from ..bounds import MAX_TEXT
 from ..errors import UsageError
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -97,6 +98,8 @@ class Text(Kind):
             raise UsageError(f"{name} is {value!r}; give it as text")
         if not (text := value.strip()):
             raise UsageError(f'{name} is empty; describe a sound, such as "dog barking"')
+        if len(text) > MAX_TEXT:
+            raise UsageError(f"{name} has {len(text)} characters; use up to {MAX_TEXT}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
