@@ -13,6 +13,7 @@ from . import common
 from .campaign import bundle, campaign, import_
 from .finetune import finetune
 from .pack import pack
+from .parameters import Commands
 from .report import print_json
 from .train_options import (
     Accumulate,
@@ -38,9 +39,7 @@ from .train_options import (
     train_options,
 )
 
-app = typer.Typer(
-    help="Train a model on your own sounds, one stage a command.", no_args_is_help=True, rich_markup_mode=None
-)
+app = Commands(help="Train a model on your own sounds, one stage a command.")
 
 
 @app.command()

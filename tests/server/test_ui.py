@@ -22,10 +22,12 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from specmaskgit_cli import load  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
+from specmaskgit_cli.options import options_of  # noqa: E402
 from specmaskgit_cli.server import app as server  # noqa: E402
 from specmaskgit_cli.server import jobs, sounds  # noqa: E402
 from specmaskgit_cli.sounds.record import read_record  # noqa: E402
+from specmaskgit_cli.tasks import TASKS  # noqa: E402
 
 QUICK = {"prompt": "dog bark", "seconds": 1.0, "steps": 2}
 
@@ -117,6 +119,16 @@ def test_a_sound_is_made_told_of_and_downloaded(client, tmp_path):
     assert client("GET", f"/api/sounds/{again['id']}/audio")[2] == data
 
 
+def test_the_form_is_made_from_the_options(client):
+    tasks = client("GET", "/api/about")[2]["tasks"]
+    assert list(tasks) == list(TASKS)
+    for task, options in tasks.items():
+        assert options.keys() == options_of(TASKS[task].options).keys() - {"input", "like", "like_weight"}
+    steps, order = tasks["vary"]["steps"], tasks["vary"]["order"]
+    assert (steps["kind"], steps["low"], steps["high"], steps["default"]) == ("Whole", 1, 64, 2)
+    assert order["words"][0] == order["default"] == "confidence" and order["group"] == "Sampling"
+
+
 def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
     box = {"start": 0.3, "end": 0.6, "low": 500, "high": None}
     (made,) = client.wait(client.post("inpaint", noise, boxes=[box], steps=2)[1])["sounds"]
@@ -134,7 +146,7 @@ def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
         ({"task": "generate", "options": {**QUICK, "steps": "many"}}, 400, "whole number"),
         ({"task": "generate", "options": {**QUICK, "guidance": float("nan")}}, 400, "guidance"),
         ({"task": "generate", "options": {"prompt": " "}}, 400, "prompt is empty"),
-        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "metadata"),
+        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "use up to 2000"),
         ({"task": "generate", "options": {"prompt": "a", "like": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {"input": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {}}, 400, "generate or upload a sound first"),
@@ -206,6 +218,22 @@ def test_uploads_are_limited_and_checked(client, monkeypatch):
     assert client("POST", "/api/sounds", b"")[0] == 400
 
 
+def test_what_would_take_all_memory_is_refused(client):
+    """A small upload of many channels or a high rate is as large as any other once it goes on for a minute."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 1024))
+    for rate, channels, words in ((10_000_000, 1, "10000000 Hz"), (1, 1, "1 Hz"), (22050, 1024, "1024 channels")):
+        status, body = client.upload(noise[:2000, :channels], rate)
+        assert status == 400 and words in body["error"]
+    for rate, channels in ((768_000, 1), (22050, 32)):
+        status, about = client.upload(noise[:, :channels], rate)
+        assert status == 201
+        for options in ({"seconds": 60}, {"seconds": 6, "num": 10}):
+            status, body = client.post("continue", about["id"], **options)
+            assert status == 400 and "would take more than 32 million samples" in body["error"]
+    status, body = client.post("vary", about["id"], num=10)  # at the model's rate, which is no more here
+    assert status == 202 and client.wait(body)["state"] == "done"
+
+
 def test_old_sounds_make_room(pipe, monkeypatch):
     kept = sounds.Sounds(pipe.config.mel)
     monkeypatch.setattr(sounds, "MAX_FOLDER_BYTES", 100_000)
@@ -262,10 +290,10 @@ def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
 
 
 def test_what_the_command_cannot_do_is_one_line(capsys, monkeypatch, client):
-    assert _run(["ui", "--port", str(client.port), "--no-browser"]) == 1
+    assert run(["ui", "--port", str(client.port), "--no-browser"]) == 1
     assert f"port {client.port}" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert _run(["ui"]) == 1
+    assert run(["ui"]) == 1
     assert "pip install 'specmaskgit-cli[ui]'" in capsys.readouterr().err
 
 
@@ -334,7 +362,7 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         recorded = client("GET", f"/api/sounds/{items.first.get_attribute('data-id')}")[2]
         assert recorded["task"] == "upload" and 0.5 < recorded["seconds"] < 5 and recorded["channels"] == 1
         page.locator("input[value=sketch]").check(force=True)
-        assert page.get_by_label("follow loudness only").is_visible()
+        assert page.get_by_label("Follow when it is loud").is_visible()
         page.get_by_label("Prompt").fill("rain")
         run("sketch")
         run("loop")
