@@ -2,7 +2,7 @@
 
 import pytest
 
-from specmaskgit_cli.cli import _run, progress
+from specmaskgit_cli.cli import progress, run
 from specmaskgit_cli.cli.progress import refused_above
 from specmaskgit_cli.errors import SmgError
 
@@ -53,10 +53,10 @@ def test_replay_refuses_what_would_take_weeks(trained, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMG_MODEL", str(trained[1]))
     monkeypatch.setattr(progress, "TRIAL", 0.0)
-    assert _run(["generate", "rain", "-s", "2", "--steps", "8", "-o", "a.wav", "-q"]) == 0
+    assert run(["generate", "rain", "-s", "2", "--steps", "8", "-o", "a.wav", "-q"]) == 0
     monkeypatch.setattr("specmaskgit_cli.cli.replay.LONGEST", 1e-6)
-    assert _run(["replay", "a.wav", "-o", "b.wav"]) == 1
+    assert run(["replay", "a.wav", "-o", "b.wav"]) == 1
     assert "--yes makes it all the same" in capsys.readouterr().err
     assert not (tmp_path / "b.wav").exists()
-    assert _run(["replay", "a.wav", "-o", "b.wav", "--yes"]) == 0
+    assert run(["replay", "a.wav", "-o", "b.wav", "--yes"]) == 0
     assert "identical" in capsys.readouterr().out
