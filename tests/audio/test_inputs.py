@@ -18,7 +18,7 @@ from specmaskgit_cli.audio import inputs
 from specmaskgit_cli.audio.damage import share_there
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.audio.samples import decode
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.sounds.record import read_record, sha256
 
@@ -71,10 +71,10 @@ def test_edits_take_pipes_and_standard_input(pipe, trained, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     common = ["vary", "--seed", "1", "--steps", "2", "--model", str(trained[1]), "--threads", "1", "-q"]
     (tmp_path / "file.wav").write_bytes(WAV)
-    assert _run([*common, "file.wav", "-o", "a.wav"]) == 0
-    assert _run([*common, pipe, "-o", "b.wav"]) == 0
+    assert run([*common, "file.wav", "-o", "a.wav"]) == 0
+    assert run([*common, pipe, "-o", "b.wav"]) == 0
     send(monkeypatch, WAV)
-    assert _run([*common, "-"]) == 0
+    assert run([*common, "-"]) == 0
     a, b, c = (read_audio(name).samples for name in ("a.wav", "b.wav", "sound.varied.wav"))
     assert np.array_equal(a, b) and np.array_equal(a, c)
     assert not capsys.readouterr().err
@@ -82,9 +82,9 @@ def test_edits_take_pipes_and_standard_input(pipe, trained, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("command", [["info"], ["show"]])
 def test_tools_take_pipes_and_standard_input(command, pipe, monkeypatch, capsys):
-    assert _run([*command, pipe]) == 0
+    assert run([*command, pipe]) == 0
     send(monkeypatch, WAV)
-    assert _run([*command, "-"]) == 0
+    assert run([*command, "-"]) == 0
     assert "2.00 s" in capsys.readouterr().out
 
 
@@ -102,7 +102,7 @@ def test_a_process_substitution(tmp_path):
 )
 def test_streams_that_hold_no_sound(data, terminal, words, monkeypatch, capsys):
     send(monkeypatch, data, terminal)
-    assert _run(["info", "-"]) == 1
+    assert run(["info", "-"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line
 
@@ -147,11 +147,11 @@ def test_files_that_are_cut_short_are_read_with_a_warning(format, subtype, share
 def test_warnings_of_commands(tmp_path, trained, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "half.wav").write_bytes(WAV[: len(WAV) // 2])
-    assert _run(["info", "half.wav"]) == 0
+    assert run(["info", "half.wav"]) == 0
     assert "warning: half.wav is cut short: 50% of it is there" in capsys.readouterr().out
-    assert _run(["show", "half.wav"]) == 0
+    assert run(["show", "half.wav"]) == 0
     assert capsys.readouterr().err == "smg: warning: half.wav is cut short: 50% of it is there\n"
-    assert _run(["vary", "half.wav", "-o", "x.wav", "--steps", "2", "--model", str(trained[1])]) == 0
+    assert run(["vary", "half.wav", "-o", "x.wav", "--steps", "2", "--model", str(trained[1])]) == 0
     assert "warning: half.wav is cut short: 50% of it is there" in capsys.readouterr().err
 
 
@@ -189,6 +189,6 @@ def test_a_wav_without_samples_stays_one(tmp_path):
 def test_sounds_of_other_kinds_say_what_to_do(name, head, kind, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(head + b"x" * 500)
-    assert _run(["info", name]) == 1
+    assert run(["info", name]) == 1
     expected = f"smg: error: {name} is {kind}, which cannot be read here; convert it first: ffmpeg -i IN OUT.flac\n"
     assert capsys.readouterr().err == expected
