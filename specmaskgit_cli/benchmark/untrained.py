@@ -29,7 +29,7 @@ def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
 
     from ..export.graphs import as_stored, export_generator, export_tokenizer, export_vocoder, save_half
     from ..models.generator import Generator
-    from ..models.vocoders.base import build_vocoder
+    from ..models.vocoders import build_vocoder
     from ..training.pack import new_checkpoint
     from ..training.tokenizer import new_tokenizer
 

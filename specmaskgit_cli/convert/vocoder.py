@@ -30,7 +30,7 @@ def convert_vocoder(source: Source, folder: Path, mel: MelConfig | None = None) 
         SmgError: the weights are not those of such a generator, or it was trained for another front end.
     """
     from ..export.graphs import export_vocoder, save_exact
-    from ..models.vocoders.base import build_vocoder
+    from ..models.vocoders import build_vocoder
 
     mel = mel or MelConfig()
     config = read_config(source, mel)

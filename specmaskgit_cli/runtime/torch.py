@@ -52,7 +52,7 @@ class TorchRuntime(Runtime):
         from ..models.envelope import EnvelopeEstimator
         from ..models.generator import Generator
         from ..models.tokenizer import Tokenizer
-        from ..models.vocoders.base import build_vocoder
+        from ..models.vocoders import build_vocoder
 
         config = self.config
         if name == "tokenizer":

@@ -33,7 +33,7 @@ from ..export.graphs import (
 from ..models.embedder import AudioTower
 from ..models.envelope import EnvelopeEstimator
 from ..models.generator import Generator
-from ..models.vocoders.base import build_vocoder
+from ..models.vocoders import build_vocoder
 from ..runtime.text import TextEncoder
 from .bank import make_bank, write_bank
 from .converted import copy_part, is_converted, part_of

@@ -12,11 +12,11 @@ from support.hub_fixtures import error, offline  # noqa: E402
 
 from specmaskgit_cli.checkpoint import load_checkpoint  # noqa: E402
 from specmaskgit_cli.cli import _run  # noqa: E402
-from specmaskgit_cli.config.settings import MelConfig, from_dict  # noqa: E402
+from specmaskgit_cli.config.settings import MelConfig, VocoderConfig, from_dict  # noqa: E402
 from specmaskgit_cli.convert.source import open_source  # noqa: E402
 from specmaskgit_cli.convert.vocoder import convert_vocoder, fold_weight_norm  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.models.vocoders.base import VocoderConfig, build_vocoder  # noqa: E402
+from specmaskgit_cli.models.vocoders import build_vocoder  # noqa: E402
 from specmaskgit_cli.models.vocoders.bigvgan import low_pass  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
 
