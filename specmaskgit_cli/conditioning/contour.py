@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..config.settings import MelConfig
+
 RANGE = 6.0  # nats below the loudest moment, at and beyond which a moment counts as silent
-BRIGHTNESS = 16.0  # mel bands a brightness of 1 is away from the sound's mean
+BRIGHTNESS = 0.9  # octaves that a brightness of 1 lies above the mean of the sound
 LIMIT = 2.0  # of the brightness, to both sides
 
 
-def follow(mel: np.ndarray, patch: int, steps: int) -> np.ndarray:
+def follow(mel: np.ndarray, cfg: MelConfig, patch: int, steps: int) -> np.ndarray:
     """The contours of natural-log mels [B, n_mels, frames]: float32 [B, frames / patch, 2 * steps].
 
-    First the loudness of a column's moments, 1 for the sound's loudest and 0 for RANGE below; then their brightness,
-    the centroid of the bands against that of the whole sound.
+    A column of `patch` frames is split into `steps` moments. First comes the loudness of each, 1 for the loudest of the
+    sound and 0 for RANGE below; then its brightness, the centroid of its bands minus the centroid of the whole sound.
     """
     batch, bands, frames = mel.shape
     split = np.exp(mel.astype(np.float32)).reshape(batch, bands, frames // patch, steps, patch // steps)
@@ -31,7 +33,7 @@ def follow(mel: np.ndarray, patch: int, steps: int) -> np.ndarray:
     mean = (weight * centroid).sum(axis=(1, 2), keepdims=True) / np.maximum(
         weight.sum(axis=(1, 2), keepdims=True), 1e-12
     )
-    brightness = np.clip((centroid - mean) / BRIGHTNESS, -LIMIT, LIMIT) * (loudness > 0)
+    brightness = np.clip((centroid - mean) / cfg.bands(BRIGHTNESS), -LIMIT, LIMIT) * (loudness > 0)
     return np.concatenate([loudness, brightness], axis=2).astype(np.float32)
 
 

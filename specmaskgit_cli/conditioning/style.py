@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..config.settings import MelConfig
+
 RANGE = 5.0  # nats below the loudest frame, down to which a frame counts
-LAGS = (1, 4, 16)  # frames: how rough the bands are, how fast they swell, how steady they are
+LAGS = (0.012, 0.046, 0.186)  # seconds: how rough the bands are, how fast they swell, how steady they are
 STATISTICS = 2 + len(LAGS)  # a band
 MIN_SCALE = 0.05
 LIMIT = 4.0  # standard deviations
 UNHEARD = 0.1  # variance of what the components leave, for the inference from some bands alone
 
 
-def describe(mel: np.ndarray) -> np.ndarray:
+def describe(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """Statistics of natural-log mels float32 [B, n_mels, frames]: [B, STATISTICS, n_mels].
 
     Means, deviations and root mean square changes over LAGS, of the frames that are not much softer than the loudest.
@@ -31,7 +33,7 @@ def describe(mel: np.ndarray) -> np.ndarray:
     weight = active / active.sum(axis=2, keepdims=True)
     mean = (weight * mel).sum(axis=2)
     found = [mean, np.sqrt((weight * np.square(mel - mean[:, :, None])).sum(axis=2))]
-    for lag in LAGS:
+    for lag in map(cfg.frames, LAGS):
         both = active[:, :, lag:] * active[:, :, :-lag]
         change = np.square(mel[:, :, lag:] - mel[:, :, :-lag])
         found.append(np.sqrt((both * change).sum(axis=2) / np.maximum(both.sum(axis=2), 1)))
@@ -62,13 +64,14 @@ class Projection:
         basis[:kept] = axes[:kept] / (deviations[:kept, None] / np.sqrt(len(flat)))
         return cls(mean.astype(np.float32), scale.astype(np.float32), basis)
 
-    def __call__(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, mel: np.ndarray, cfg: MelConfig, bands: np.ndarray | None = None) -> np.ndarray:
         """Styles float32 [B, style_dims] of natural-log mels [B, n_mels, frames].
 
         Args:
+            cfg: the front end that made the mels.
             bands: bool [n_mels], those that are known; the most likely style is then that of all such sounds.
         """
-        found = (describe(mel).reshape(len(mel), -1) - self.mean) / self.scale
+        found = (describe(mel, cfg).reshape(len(mel), -1) - self.mean) / self.scale
         if bands is None or bands.all():
             styles = found @ self.basis.T
         else:

@@ -194,6 +194,10 @@ class CheckpointConfig:
         """Samples of audio that one column of the token grid covers."""
         return self.tokenizer.patch_frames * self.mel.hop_length
 
+    def columns(self, seconds: float) -> int:
+        """The number of columns of the token grid nearest to a time, at least 1."""
+        return max(1, round(seconds * self.mel.sample_rate / self.column_samples))
+
 
 PRESETS: dict[str, CheckpointConfig] = {
     "full": CheckpointConfig(

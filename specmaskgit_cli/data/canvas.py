@@ -16,12 +16,16 @@ from ..config.settings import MelConfig
 from ..spectrogram.mel import noise_mel
 from .clips import Clip, ClipCache, Weighted
 
-SHORT, TYPICAL = 12, 22  # columns of a canvas: about 2 and 4 s
+SHORT_SECONDS, TYPICAL_SECONDS = 2.2, 4.1  # of a canvas
 STEADY_DEVIATION = 0.7  # nats of frame level: below it a sound is carried on, above it it is an event
-CROSSFADE = 12  # frames
+STEADY_STEP = 0.023  # seconds between the frames that are compared for that
+CROSSFADE = 0.14  # seconds
+LATEST = 0.28  # seconds before the first event, at most
+GAPS, VARIED_GAPS = (0.023, 0.7), (0.023, 1.045)  # seconds between events, shortest and longest: regular, or each drawn
 FLOOR_QUANTILE = 0.1  # of a recording's frames: what a band has without the event
 FLOOR_DEPTH = 5.0  # nats below a band's loudest moments, at least: a recording may have no frame without the event
 FLOOR_DEVIATION = 0.5  # nats, of the log-mel of noise
+NOISE_SECONDS = 47.55  # of noise that all floors are cut from
 
 
 class CanvasMaker:
@@ -41,7 +45,7 @@ class CanvasMaker:
             labels[clip.label] += 1
         weights = np.array([labels[c.label] ** (balance - 1) for c in clips.clips])
         self.weighted = Weighted(weights)
-        self.noise = FLOOR_DEVIATION * noise_mel(np.random.default_rng(0), 4096, mel).T
+        self.noise = FLOOR_DEVIATION * noise_mel(np.random.default_rng(0), mel.frames(NOISE_SECONDS), mel).T
 
     def draw(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, Clip]:
         """A canvas, float32 natural-log mel [frames, n_mels], and the clip whose caption it has."""
@@ -55,7 +59,7 @@ class CanvasMaker:
         if len(mel) >= frames:
             start = rng.integers(0, len(mel) - frames + 1) if rng.random() < 0.7 else 0
             canvas[:] = mel[start : start + frames]
-        elif len(mel) > 3 * CROSSFADE and _is_steady(mel):
+        elif len(mel) > 3 * self.mel.frames(CROSSFADE) and _is_steady(mel, self.mel.frames(STEADY_STEP)):
             self._carry_on(canvas, mel, rng)
         else:
             self._place_events(canvas, clip, mel, rng)
@@ -72,7 +76,7 @@ class CanvasMaker:
         while at < len(canvas):
             begin = rng.integers(0, max(1, len(mel) // 3))
             piece = mel[begin:]
-            fade = min(CROSSFADE, at, len(piece))
+            fade = min(self.mel.frames(CROSSFADE), at, len(piece))
             n = min(len(piece), len(canvas) - at + fade)
             piece = piece[:n]
             if fade:
@@ -92,8 +96,8 @@ class CanvasMaker:
         """One event, or several: the clip and its siblings of the same caption, with regular or varied gaps."""
         family = self.siblings[clip.label, clip.caption] if rng.random() < 0.5 else [clip]
         style = rng.random()
-        gap = int(np.exp(rng.uniform(np.log(2), np.log(60))))
-        at = rng.integers(0, 24) if rng.random() < 0.7 else 0
+        gap = self._gap(rng, GAPS)
+        at = rng.integers(0, self.mel.frames(LATEST)) if rng.random() < 0.7 else 0
         first = True
         self._lay_floor(canvas, mel, rng)
         while at < len(canvas):
@@ -105,7 +109,12 @@ class CanvasMaker:
             if first and style < 0.15:
                 return
             first = False
-            at += n + (gap if style < 0.55 else int(np.exp(rng.uniform(np.log(2), np.log(90)))))
+            at += n + (gap if style < 0.55 else self._gap(rng, VARIED_GAPS))
+
+    def _gap(self, rng: np.random.Generator, limits: tuple[float, float]) -> int:
+        """Frames of a gap between two limits in seconds, short ones as likely as long ones."""
+        shortest, longest = map(self.mel.frames, limits)
+        return int(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
 
     def _lay_floor(self, canvas: np.ndarray, mel: np.ndarray, rng: np.random.Generator) -> None:
         """The noise floor of a recording all over the canvas."""
@@ -114,6 +123,7 @@ class CanvasMaker:
         np.maximum(canvas, floor + self.noise[start : start + len(canvas)], out=canvas)
 
 
-def _is_steady(mel: np.ndarray) -> bool:
-    level = mel[::2].max(1)
+def _is_steady(mel: np.ndarray, step: int) -> bool:
+    """Whether every `step`-th frame of a mel [frames, n_mels] is about as loud as the others."""
+    level = mel[::step].max(1)
     return len(level) > 8 and float(level[2:-2].std()) < STEADY_DEVIATION

@@ -124,7 +124,7 @@ class Conditions:
         if not steps:
             return None
         share = known.reshape(len(known), -1, patch).mean(axis=(0, 2))
-        return flagged(follow(mel[None], patch, steps)[0], share > 0.5, share == 1)
+        return flagged(follow(mel[None], self.config.mel, patch, steps)[0], share > 0.5, share == 1)
 
     def style_of(self, mel: np.ndarray, bands: np.ndarray | None = None) -> np.ndarray | None:
         """The style [1, style_dims] of a mel [n_mels, frames], as `style.Projection` gives it; None if the model knows
@@ -132,7 +132,8 @@ class Conditions:
         if not self.config.generator.style_dims:
             return None
         weights = self.runtime.weights("generator")
-        return Projection(*(weights[f"style_{name}"] for name in ("mean", "scale", "basis")))(mel[None], bands)
+        projection = Projection(*(weights[f"style_{name}"] for name in ("mean", "scale", "basis")))
+        return projection(mel[None], self.config.mel, bands)
 
     def nearest(self, prompt: str, count: int = 3) -> list[tuple[str, float]]:
         """The known sounds nearest to a text, with their cosines; empty for a model that has no list of them."""

@@ -33,7 +33,7 @@ def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
     heard = excerpt(source.samples, source.rate, config)
     mel = log_mel(heard.wave, config.mel)
     told = np.ones(mel.shape[1] // patch, bool)
-    contour = flagged(follow(mel[None], patch, steps)[0], told, told & (not options.loudness_only))
+    contour = flagged(follow(mel[None], config.mel, patch, steps)[0], told, told & (not options.loudness_only))
     mel = request.pipe.new_mel(
         len(told), request.condition, request.negative, request.settings, request.rng,
         request.pipe.count(request.progress, len(told)), Manner(request.style, contour),

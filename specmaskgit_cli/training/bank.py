@@ -11,7 +11,7 @@ from ..conditioning.bank import FILE, Bank
 from ..conditioning.contour import follow, to_bytes
 from ..conditioning.style import Projection
 from ..config.settings import CheckpointConfig
-from ..data.canvas import TYPICAL, CanvasMaker
+from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
 from ..data.clips import ClipCache
 
 PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
@@ -29,18 +29,20 @@ def make_bank(
         embed_audio: natural-log mel [B, n_mels, frames] -> float32 [B, D]; the clips are chosen by it, or at random.
     """
     maker, patch, steps = CanvasMaker(clips, config.mel), config.tokenizer.patch_frames, config.generator.contour_steps
+    columns = config.columns(TYPICAL_SECONDS)
     styles, sounds, contours = [], [], []
     for index, label in enumerate(labels):
         rng = np.random.default_rng(index)
         own = [clip for clip in clips.clips if clip.label == label]
         chosen = [own[i] for i in rng.permutation(len(own))[:CONSIDERED]]
-        mels = np.stack([maker.canvas(clip, rng, TYPICAL * patch).T for clip in chosen])
+        mels = np.stack([maker.canvas(clip, rng, columns * patch).T for clip in chosen])
         if embed_audio is not None and len(mels) > PER_SOUND:
             mels = mels[np.argsort(-(embed_audio(mels) @ embeddings[index]))]
         mels = mels[:PER_SOUND]
-        styles.append(projection(mels))
+        styles.append(projection(mels, config.mel))
         sounds.append(np.full(len(mels), index))
-        contours.append(to_bytes(follow(mels, patch, steps)) if steps else np.zeros((len(mels), TYPICAL, 0), np.uint8))
+        followed = follow(mels, config.mel, patch, steps) if steps else np.zeros((len(mels), columns, 0), np.float32)
+        contours.append(to_bytes(followed))
     return Bank(np.concatenate(styles), np.concatenate(sounds), np.concatenate(contours))
 
 

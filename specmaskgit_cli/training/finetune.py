@@ -24,7 +24,7 @@ from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
 from ..conditioning.bank import Bank, joined
 from ..config.settings import to_dict
-from ..data.canvas import TYPICAL
+from ..data.canvas import TYPICAL_SECONDS
 from ..data.clips import ClipCache, open_cache
 from ..decoding import DecodeSettings, decode
 from ..errors import SmgError, UsageError
@@ -106,7 +106,7 @@ class FinetuneStage(GeneratorStage):
         if self.replay is None:
             return loss, logs
         columns = drawn[1].shape[2]
-        size = self._size(min(columns, TYPICAL), self.tuning.rehearsal)
+        size = self._size(min(columns, self.typical), self.tuning.rehearsal)
         kept = self._divergence(part.rng(REHEARSE), size, columns)
         return loss + self.tuning.keep * kept, {"first": logs["first"], "kept": float(kept.detach())}
 
@@ -153,7 +153,7 @@ class FinetuneStage(GeneratorStage):
         """That of the generator on the new clips held out, and the divergence from the old model."""
         if self.replay is None:
             return super().validate()
-        return super().validate() | {"kept": float(self._divergence(np.random.default_rng(0), 64, TYPICAL))}
+        return super().validate() | {"kept": float(self._divergence(np.random.default_rng(0), 64, self.typical))}
 
 
 @torch.no_grad()
@@ -162,7 +162,7 @@ def _replay(runtime: TorchRuntime, known: np.ndarray, seconds: float, options: T
     config, rng = runtime.config, np.random.default_rng(options.seed)
     conditions = Conditions(runtime.checkpoint, runtime)
     wanted = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
-    grid = config.rows, min(TYPICAL, config.generator.max_columns)
+    grid = config.rows, min(config.columns(TYPICAL_SECONDS), config.generator.max_columns)
     manners = (conditions.drawn(one, rng, grid[1]) for one in wanted[:, None])
     chosen = np.concatenate([joined(*one, config.generator) for one in zip(wanted[:, None], manners, strict=True)])
     made, deadline = [], time.monotonic() + seconds

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..conditioning.contour import flagged, follow, smoothed
 from ..conditioning.style import Projection, describe
 from ..config.settings import CheckpointConfig
-from ..data.canvas import SHORT, TYPICAL, CanvasMaker
+from ..data.canvas import SHORT_SECONDS, TYPICAL_SECONDS, CanvasMaker
 from ..data.caption_embeddings import CaptionBank, standardisation
 from ..data.clips import ClipCache
 from ..models.generator import Generator
@@ -20,6 +20,7 @@ from ..models.tokenizer import Tokenizer
 from .guided import Lesson, told
 from .loop import Stage, TrainOptions
 
+SHORTEST = 1.1  # seconds of a canvas
 LABEL_SMOOTHING = 0.1
 CONDITION_DROPOUT = 0.1
 FULL_MASK = 0.15  # share of examples that are masked all over: there the condition has to do everything
@@ -75,7 +76,7 @@ class GeneratorStage(Stage):
     def validation(self) -> list[tuple[Tensor, Tensor]]:
         """Tokens and conditions, the same at all times."""
         rngs = (np.random.default_rng(i) for i in range(self.validation_batches))
-        return [self._encode(*self._sounds("val", [rng] * 32, TYPICAL)) for rng in rngs]
+        return [self._encode(*self._sounds("val", [rng] * 32, self.typical)) for rng in rngs]
 
     def _new_model(self) -> Generator:
         model = Generator(self.config.generator, self.config.tokenizer, self.config.rows)
@@ -84,9 +85,9 @@ class GeneratorStage(Stage):
         model.condition_mean[: len(mean)] = mean
         model.condition_scale[: len(scale)] = scale
         if dims := self.config.generator.style_dims:
-            rng, frames = np.random.default_rng(self.options.seed), TYPICAL * self.config.tokenizer.patch_frames
+            rng, frames = np.random.default_rng(self.options.seed), self.typical * self.config.tokenizer.patch_frames
             drawn = (self.makers["train"].draw(rng, frames)[0].T[None] for _ in range(STYLE_SOUNDS))
-            fitted = Projection.fit(np.concatenate([describe(mel) for mel in drawn]), dims)
+            fitted = Projection.fit(np.concatenate([describe(mel, self.config.mel) for mel in drawn]), dims)
             for name, value in vars(fitted).items():
                 getattr(model, f"style_{name}").copy_(torch.from_numpy(value))
         return model
@@ -95,7 +96,7 @@ class GeneratorStage(Stage):
     def _some_embeddings(self) -> Tensor:
         rngs = [np.random.default_rng([self.options.seed, i]) for i in range(STATISTICS)]
         batches = (rngs[i : i + 32] for i in range(0, STATISTICS, 32))
-        mels = (self._sounds("train", batch, TYPICAL)[0].to(self.device) for batch in batches)
+        mels = (self._sounds("train", batch, self.typical)[0].to(self.device) for batch in batches)
         return torch.cat([self.embed_audio(mel) for mel in mels])
 
     def draw(self, part, share: float = 1.0):
@@ -144,6 +145,11 @@ class GeneratorStage(Stage):
         return ("first", "deeper", "guided") if self.teacher else ("first", "deeper")
 
     @property
+    def typical(self) -> int:
+        """Columns of a typical canvas."""
+        return self.config.columns(TYPICAL_SECONDS)
+
+    @property
     def levels(self) -> range:
         """The deeper ones."""
         return range(1, self.config.tokenizer.levels)
@@ -156,12 +162,13 @@ class GeneratorStage(Stage):
 
     def _size(self, columns: int, share: float = 1.0) -> int:
         """Examples a step; the more the shorter they are."""
-        return max(1, round(share * self.options.batch * TYPICAL / columns))
+        return max(1, round(share * self.options.batch * self.typical / columns))
 
     def _columns(self, rng) -> int:
         """Mostly short canvases, which show more sounds at the same cost; some as long as the model allows."""
-        limit = self.config.generator.max_columns
-        choice = rng.choice([SHORT, TYPICAL, limit, int(rng.integers(6, TYPICAL))], p=[0.45, 0.3, 0.1, 0.15])
+        limit, shortest, short = self.config.generator.max_columns, *map(self.config.columns, (SHORTEST, SHORT_SECONDS))
+        other = int(rng.integers(shortest, self.typical))
+        choice = rng.choice([short, self.typical, limit, other], p=[0.45, 0.3, 0.1, 0.15])
         return min(int(choice), limit)
 
     def _cross_entropy(self, hidden: Tensor, tokens: Tensor, where: Tensor, levels, tables, smoothing=LABEL_SMOOTHING):
@@ -185,7 +192,7 @@ class GeneratorStage(Stage):
         style = torch.zeros(len(rngs), 0)
         if styles := self.styles:
             told = torch.tensor([[rng.random() >= STYLE_DROPOUT] for rng in rngs])
-            style = torch.from_numpy(styles(mel.numpy()))
+            style = torch.from_numpy(styles(mel.numpy(), self.config.mel))
             style = torch.cat([style, torch.ones(len(rngs), 1)], 1) * told
         return mel, text, torch.tensor(heard), style, self._contours(mel.numpy(), rngs)
 
@@ -195,7 +202,8 @@ class GeneratorStage(Stage):
         if not config.contour_steps:
             return torch.zeros(len(rngs), 0)
         told = np.zeros((len(rngs), config.max_columns, config.contour_size), np.float32)
-        for row, contour, rng in zip(told, follow(mel, patch, config.contour_steps), rngs, strict=True):
+        contours = follow(mel, self.config.mel, patch, config.contour_steps)
+        for row, contour, rng in zip(told, contours, rngs, strict=True):
             contour = smoothed(contour, int(rng.choice(CONTOUR_WIDTHS)))
             loudness = np.full(len(contour), rng.random() >= CONTOUR_DROPOUT)
             if rng.random() < CONTOUR_GAP:

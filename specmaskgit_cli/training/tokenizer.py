@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config.settings import CheckpointConfig
-from ..data.canvas import TYPICAL, CanvasMaker
+from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
 from ..data.clips import ClipCache, Weighted
 from ..models.tokenizer import Tokenizer
 from ..spectrogram.mel import noise_mel
@@ -197,9 +197,9 @@ class RefineStage(TokenizerStage):
 
     def batch(self, clips, rngs, lengths=None):
         """Crops [n, n_mels, frames] of canvases."""
-        out = []
+        out, frames = [], self.config.columns(TYPICAL_SECONDS) * self.config.tokenizer.patch_frames
         for rng in rngs:
-            canvas, _ = self.makers[id(clips)].draw(rng, TYPICAL * self.config.tokenizer.patch_frames)
+            canvas, _ = self.makers[id(clips)].draw(rng, frames)
             begin = rng.integers(0, len(canvas) - self.frames + 1)
             out.append(canvas[begin : begin + self.frames].T)
         return torch.from_numpy(np.ascontiguousarray(np.stack(out)))

@@ -20,39 +20,50 @@ from specmaskgit_cli.config.settings import PRESETS, MelConfig
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.spectrogram.mel import log_mel
 
-PATCH, STEPS = 16, 4
+CFG, PATCH, STEPS = MelConfig(), 16, 4
+BANDS = CFG.bands(BRIGHTNESS)
 
 
 def test_loudness_is_told_against_the_loudest_moment():
     mel = np.full((2, 6, 3 * PATCH), -9.0, np.float32)
     mel[:, :, PATCH : PATCH + 4] = 1.0  # the first moment of the second column
     mel[:, :, PATCH + 4 : PATCH + 8] = 1.0 - RANGE / 4
-    found = follow(mel, PATCH, STEPS)
+    found = follow(mel, CFG, PATCH, STEPS)
     assert found.shape == (2, 3, 2 * STEPS) and found.dtype == np.float32
     np.testing.assert_allclose(found[0, 1, :STEPS], [1, 0.75, 0, 0], atol=1e-5)
     assert not found[:, [0, 2]].any()  # 10 nats below: silent, and so not bright either
-    np.testing.assert_allclose(follow(mel - 2, PATCH, STEPS), found, atol=1e-5)
+    np.testing.assert_allclose(follow(mel - 2, CFG, PATCH, STEPS), found, atol=1e-5)
 
 
 def test_brightness_is_told_against_the_mean_of_the_sound():
     mel = np.full((1, 20, 2 * PATCH), -20.0, np.float32)
     mel[0, 4, :PATCH] = mel[0, 12, PATCH:] = 0.0
     np.testing.assert_allclose(
-        follow(mel, PATCH, STEPS)[0, :, STEPS:], [[-4 / BRIGHTNESS] * 4, [4 / BRIGHTNESS] * 4], atol=1e-4
+        follow(mel, CFG, PATCH, STEPS)[0, :, STEPS:], [[-4 / BANDS] * 4, [4 / BANDS] * 4], atol=1e-4
     )
     mel[0, 4, :PATCH] = 1.0
-    low, high = follow(mel, PATCH, STEPS)[0, :, STEPS]
-    assert high - low == pytest.approx(8 / BRIGHTNESS, abs=1e-4) and high > -low  # the mean goes by energy
+    low, high = follow(mel, CFG, PATCH, STEPS)[0, :, STEPS]
+    assert high - low == pytest.approx(8 / BANDS, abs=1e-4) and high > -low  # the mean goes by energy
 
 
 def test_the_contour_of_a_sound_moves_with_it():
-    rng, cfg = np.random.default_rng(0), MelConfig()
+    rng = np.random.default_rng(0)
     wave = np.zeros(12 * 4096, np.float32)
     wave[4096 * 5 : 4096 * 7] = rng.standard_normal(2 * 4096) * 0.2
-    loudness = follow(log_mel(wave, cfg)[None], PATCH, STEPS)[0, :, :STEPS]
+    loudness = follow(log_mel(wave, CFG)[None], CFG, PATCH, STEPS)[0, :, :STEPS]
     assert loudness[5:7].min() > 0.9 and loudness[:4].max() == loudness[8:].max() == 0
     for silent in (np.zeros(8192, np.float32), np.full(8192, 1e-9, np.float32)):
-        assert np.isfinite(follow(log_mel(silent, cfg)[None], PATCH, STEPS)).all()
+        assert np.isfinite(follow(log_mel(silent, CFG)[None], CFG, PATCH, STEPS)).all()
+
+
+def test_brightness_is_measured_in_octaves_whatever_the_bands():
+    for name in ("small", "full"):
+        cfg, patch = PRESETS[name].mel, PRESETS[name].tokenizer.patch_frames
+        octave, low = round(1 / cfg.octaves_per_band), cfg.n_mels // 2
+        mel = np.full((1, cfg.n_mels, 2 * patch), -20.0, np.float32)
+        mel[0, low, :patch] = mel[0, low + octave, patch:] = 0.0
+        brightness = follow(mel, cfg, patch, STEPS)[0, :, STEPS:]
+        np.testing.assert_allclose(brightness[1] - brightness[0], [1 / BRIGHTNESS] * STEPS, rtol=0.05)
 
 
 def test_smoothing_goes_over_the_moments_in_order():

@@ -28,7 +28,8 @@ def taps(rate=22050, at=(0.3, 1.1, 1.5, 2.6), seconds=3.2):
 def loudness(wave, config):
     wave = np.pad(wave, (0, -len(wave) % config.column_samples))
     steps = config.generator.contour_steps
-    return follow(log_mel(wave, config.mel)[None], config.tokenizer.patch, steps)[0, :, :steps].ravel()
+    mel = log_mel(wave, config.mel)[None]
+    return follow(mel, config.mel, config.tokenizer.patch_frames, steps)[0, :, :steps].ravel()
 
 
 def test_the_generator_is_told_the_contour(trained, tmp_path, monkeypatch):
