@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 __all__ = ["GenerateOptions", "SmgError", "__version__", "load"]
 
 # Imported on first use: `import specmaskgit_cli` itself costs nothing.
-_LAZY = {"GenerateOptions": ".options.base", "SmgError": ".errors", "load": ".pipeline"}
+_LAZY = {"GenerateOptions": ".options", "SmgError": ".errors", "load": ".pipeline"}
 
 
 def __getattr__(name: str):

@@ -18,8 +18,9 @@ from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
 from .config.settings import GRIFFIN_LIM, VocoderConfig
-from .decoding import DecodeSettings, decode
-from .options.base import (
+from .decoding.core import decode
+from .decoding.settings import DecodeSettings
+from .options import (
     Box,
     ContinueOptions,
     EditOptions,
@@ -191,7 +192,7 @@ class Pipeline:
 
     def _draw(self, options, condition, style, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
         """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
-        settings = DecodeSettings.of(options)
+        settings = options.decode_settings
         config, columns = self.config, self._columns(options)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         weight = options.like_weight if options.prompt is not None else 1.0

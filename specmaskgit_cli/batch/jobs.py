@@ -8,26 +8,22 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from .. import __version__
 from ..audio.encoding import FORMATS
 from ..errors import SmgError, UsageError
-from ..options.base import FLAGS, PATHS, TASKS, TEXTS, Box, OutputOptions, SamplingOptions
-from ..options.checks import WHOLE
+from ..options import TASKS, OutputOptions, SamplingOptions, options_of
 from ..sounds.record import check_size, sha256
 from .table import Row
 
 FORMAT = 1  # of the keys; another one does all rows again
 SLUG_LENGTH = 40
 NAME_BYTES = 200  # of the 255 that file systems take
-_OUTPUT = tuple(f.name for f in fields(OutputOptions))
-_COLUMNS = ("task", *dict.fromkeys(f.name for kind in TASKS.values() for f in fields(kind)), *_OUTPUT, "output")
-_AS_TEXT = (*TEXTS, *PATHS, "order", "bits")
-_AS_FLAG = (*FLAGS, "normalize", "trim", "metadata")
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_OUTPUT = tuple(options_of(OutputOptions))
+_COLUMNS = ("task", *dict.fromkeys(name for kind in TASKS.values() for name in options_of(kind)), *_OUTPUT, "output")
 
 
 class _CellError(UsageError):
@@ -132,11 +128,11 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
     output = _build(OutputOptions, {key: cells.pop(key) for key in _OUTPUT if key in cells})
     kind = TASKS[task]
     for column in cells:
-        if column not in kind.__dataclass_fields__:
+        if column not in options_of(kind):
             raise _CellError(column, f"{task} has no such option; leave the cell blank")
-    for f in fields(kind):
-        if f.name not in cells and f.default is dataclasses.MISSING:
-            raise _CellError(f.name, f"{task} needs it; fill in the cell")
+    for column, option in options_of(kind).items():
+        if column not in cells and option.default is ...:
+            raise _CellError(column, f"{task} needs it; fill in the cell")
     options = _build(kind, cells)
     read, digest = _reads(options), None
     if options.seed is None:
@@ -157,52 +153,17 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
 
 def _build(kind: type, cells: dict[str, object]):
     """Options from cells; an error names the column, which the message of the options begins with."""
-    values = {column: _value(column, value) for column, value in cells.items()}
+    values = {}
+    for column, value in cells.items():
+        try:
+            values[column] = options_of(kind)[column].kind.read(value)
+        except UsageError as error:
+            raise _CellError(column, str(error).removeprefix(f"{column} ")) from None
     try:
         return kind(**values)
     except UsageError as error:
         column, _, rest = str(error).partition(" is ")
         raise _CellError(column, f"is {rest}") if rest and column in values else error from None
-
-
-def _value(column: str, value: object) -> object:
-    """A cell as the options want it; what it cannot be is left to them to refuse."""
-    if column == "boxes":
-        return _boxes(value)
-    if column == "bits" and isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str) or column in _AS_TEXT:
-        return value
-    text = value.strip()
-    if column in _AS_FLAG:
-        if text.lower() not in _BOOLEANS:
-            raise _CellError(column, f"is {value!r}; use true or false")
-        return _BOOLEANS[text.lower()]
-    try:
-        number = float(text)
-    except ValueError:
-        return value
-    # Spreadsheets write whole numbers as 3.0 too; and large ones lose digits on their way through a float.
-    if column in WHOLE and number.is_integer():
-        return int(text) if text.lstrip("+-").isdigit() else int(number)
-    return number
-
-
-def _boxes(value: object) -> tuple[Box, ...]:
-    boxes = []
-    for text in str(value).split(";"):
-        parts = [part.strip() for part in text.split(":")]
-        try:
-            numbers = [float(part) if part else None for part in parts]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (2, 4) or None in numbers[:2]:
-            raise _CellError("boxes", f"is {value!r}; write START:END or START:END:LOW:HIGH, with ; between several")
-        try:
-            boxes.append(Box(*numbers))
-        except UsageError as error:
-            raise _CellError("boxes", str(error)) from None
-    return tuple(boxes)
 
 
 def _seed(task: str, options: SamplingOptions, same: Counter) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SmgError
-from ..options.base import EditOptions
+from ..options import EditOptions
 from .jobs import Job, with_path
 
 

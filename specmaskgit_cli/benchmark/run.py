@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SmgError, UsageError
-from ..options.base import RANGES, STEPS, GenerateOptions
+from ..options import STEPS, GenerateOptions
 from ..pipeline import Pipeline, load
 from . import machine
 from .gemm import gemm_rate
@@ -46,11 +46,7 @@ class BenchmarkOptions:
     runs: int = 5
 
     def __post_init__(self):
-        low, high, _ = RANGES["seconds"]
-        if not low <= self.seconds <= high:
-            raise UsageError(f"seconds is {self.seconds:g}; use {low} to {high}")
-        if not 1 <= self.steps <= RANGES["steps"][1]:
-            raise UsageError(f"steps is {self.steps}; use 1 to {RANGES['steps'][1]}")
+        self.sound()  # checks seconds and steps
         if not 1 <= self.runs <= 1000:
             raise UsageError(f"runs is {self.runs}; use 1 to 1000")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options.base import STEPS
+from ..options import STEPS
 from . import common
 from .report import print_json
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import ORDERS
 from .complete import among, models, vocoders
 
 Inputs = Annotated[
@@ -30,8 +31,8 @@ TopP = Annotated[float, typer.Option(help="Share of the probability to sample fr
 Order = Annotated[
     str,
     typer.Option(
-        help="Decoding order: confidence, halton, random or raster.",
-        autocompletion=among("confidence", "halton", "random", "raster"),
+        help=f"Which positions are decided first: {', '.join(ORDERS)}.",
+        autocompletion=among(*ORDERS),
     ),
 ]
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What not to hear.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options.base import GUIDANCE, STEPS
+from ..options import GUIDANCE, STEPS
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -106,9 +106,9 @@ def evaluate_model_command(
     Shards named val* are used if there are any, else all that is given.
     """
     from ..audio.files import check_writable
-    from ..decoding import DecodeSettings
+    from ..decoding.settings import DecodeSettings
     from ..evaluation.material import EvaluationOptions
-    from ..options.base import GenerateOptions
+    from ..options import GenerateOptions
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge

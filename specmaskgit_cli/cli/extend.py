@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options.base import STEPS, ExtendOptions, OutputOptions
+from ..options import STEPS, ExtendOptions, OutputOptions
 from . import common
 from .output_files import Targets
 from .run_tasks import for_each, make_sounds

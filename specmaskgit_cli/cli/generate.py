@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options.base import GUIDANCE, STEPS, VARIETY, GenerateOptions, OutputOptions
+from ..options import GUIDANCE, STEPS, VARIETY, GenerateOptions, OutputOptions
 from . import common
 from .output_files import Targets
 from .run_tasks import make_sounds

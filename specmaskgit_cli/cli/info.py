@@ -69,7 +69,7 @@ def _decibels(value: float) -> float | None:
 
 
 def _lines(measured: dict, record, damage: str | None) -> list[str]:
-    from ..options.base import OutputOptions
+    from ..options import OutputOptions
 
     lines = [
         "{file}  {seconds:.2f} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(**measured),

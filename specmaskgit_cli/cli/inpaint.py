@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..options.base import STEPS, Box, InpaintOptions, OutputOptions
+from ..options import STEPS, Box, InpaintOptions, OutputOptions
 from . import common
 from .output_files import Targets
 from .run_tasks import for_each, make_sounds
@@ -51,11 +51,9 @@ def inpaint(
 
     Example: smg inpaint in.wav --start 1.2 --end 1.6 -o out.wav
     """
-    boxes = [_box(text) for text in box or []]
+    boxes = [Box.parse(text, "--box") for text in box or []]
     if start is not None or end is not None:
-        if start is None or end is None:
-            raise UsageError("--start and --end belong together; give both")
-        boxes.insert(0, Box(start, end, low, high))
+        boxes.insert(0, Box(start or 0.0, end, low, high))
     elif low is not None or high is not None:
         raise UsageError("--low and --high need --start and --end; give the span of time too")
     options = InpaintOptions(
@@ -68,13 +66,3 @@ def inpaint(
         finish=finish, model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play,
         as_json=as_json, quiet=quiet, label="inpainting",
     )  # fmt: skip
-
-
-def _box(text: str) -> Box:
-    try:
-        numbers = [float(part) if part else None for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 4) or None in numbers[:2]:
-        raise UsageError(f"--box is {text!r}; write START:END or START:END:LOW:HIGH in seconds and Hz")
-    return Box(*numbers)

@@ -44,7 +44,7 @@ def make_sounds(
         SmgError: a file that cannot be written or would replace one that is read, or what a single task raises, or
             that some of several have failed.
     """
-    from ..options.base import EditOptions
+    from ..options import EditOptions
     from ..sounds.record import check_size
 
     started = time.perf_counter()

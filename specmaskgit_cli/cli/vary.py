@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options.base import GUIDANCE, STEPS, OutputOptions, VaryOptions
+from ..options import GUIDANCE, STEPS, OutputOptions, VaryOptions
 from . import common
 from .output_files import Targets
 from .run_tasks import for_each, make_sounds

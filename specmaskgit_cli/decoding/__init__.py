@@ -1,5 +1,1 @@
-"""The masked decoding core: which tokens to draw when, and how. Pure arrays; knows no audio, files or networks."""
-
-from .core import DecodeSettings, Predictor, decode
-
-__all__ = ["DecodeSettings", "Predictor", "decode"]
+"""The masked decoding core: which tokens to draw when, and how. Knows no audio, files, options or networks."""

@@ -1,64 +1,28 @@
 """Parallel masked decoding with guidance, the way every sound and every edit is made.
 
 MaskGIT (arXiv 2202.04200) with the ramped classifier-free guidance of SpecMaskGIT (arXiv 2406.17672), extended to
-residual codes: the first level chooses which positions are decided at a step, the deeper levels follow there.
+residual codes: the first level chooses which cells are decided at a step, the deeper levels follow there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from ..options.base import GUIDANCE, STEPS, SamplingOptions
-from . import sampling
-from .schedule import SCHEDULES, counts, guidance_ramp, noise_ramp
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """How to decode. The defaults are the paper's where it names one.
-
-    Other ways to decode are settings of the same loop. Order "raster" with as many steps as there are tokens, or more,
-    is autoregressive; order "random" with the ancestral schedule is the reverse process of absorbing-state diffusion,
-    the kind of VQ-Diffusion (arXiv 2111.14822). Both have their guidance without a ramp.
-    """
-
-    steps: int = STEPS
-    guidance: float = GUIDANCE  # where the ramp ends; 0 turns the unconditional pass off
-    temperature: float = 1.0
-    top_p: float = 1.0
-    gumbel: float = 4.5  # noise on the confidence at the first step
-    order: str = "confidence"  # or "halton", "random", "raster"
-    schedule: str = "cosine"  # of the tokens decided at a step; or "ancestral"
-    onset: float = 0.5  # of the guidance, its share at the first step: 0 in the paper, 1 is no ramp
-    guided: float = 0.75  # share of the steps, from the first, that are guided: 1 in the paper
-    detail: float = 0.3  # temperature of the deeper levels, as a share of the first level's
-
-    def __post_init__(self):
-        if self.order not in sampling.ORDERS:
-            raise ValueError(f"order is {self.order!r}, expected one of {', '.join(sampling.ORDERS)}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
-        if self.steps < 1 or not self.temperature > 0 or not self.detail > 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"steps below 1, temperature or detail not above 0, or top_p outside (0, 1]: {self}")
-        if not 0 <= self.onset <= 1 or not 0 <= self.guided <= 1:
-            raise ValueError(f"onset or guided outside [0, 1]: {self}")
-
-    @classmethod
-    def of(cls, options: SamplingOptions) -> DecodeSettings:
-        """As the options of a task say."""
-        return cls(options.steps, options.guidance, options.temperature, options.top_p, order=options.order)
+from .orders import ORDERS
+from .samplers import SAMPLERS
+from .schedules import guidance_ramp
+from .settings import DecodeSettings
 
 
 class Predictor(Protocol):
     """What the core asks of a model; every runtime has these.
 
     Attributes:
-        guidance: up to which scale the model is guided in one pass, when told the scale as one more number of its
-            condition; 0 for a model that is not told.
+        guidance: the largest guidance scale that the model applies itself, in one pass, when the scale is the last
+            number of its condition; 0 for a model whose condition has no such number.
     """
 
     guidance: float
@@ -66,15 +30,34 @@ class Predictor(Protocol):
     def hidden(
         self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray, cells: np.ndarray
     ) -> np.ndarray:
-        """Tokens [B, rows, columns, levels], mask [B, rows, columns], condition [B, D] or [B, D + 1] with the scale of
-        the guidance it is told, dropped bool [B] (True: ignore the condition) to the states of the `cells` int64 [B, M]
-        of each grid, float32 [B, M, width]."""
+        """The states of some cells of each grid.
+
+        Args:
+            tokens: int64 [B, rows, columns, levels].
+            mask: bool [B, rows, columns], True = not decided yet.
+            condition: float32 [B, D], or [B, D + 1] with the guidance scale that the model is to apply itself.
+            dropped: bool [B], True = ignore the condition.
+            cells: int64 [B, M], the cells wanted of each grid.
+
+        Returns:
+            float32 [B, M, width].
+        """
 
     def logits(
         self, hidden: np.ndarray, codes: np.ndarray, level: int, against: np.ndarray, scale: np.ndarray
     ) -> np.ndarray:
-        """Rows of `hidden` [K, width] and codes [K, levels], known below `level`, to float32 [M, codebook size]: for
-        each of the first M rows logits + scale * (logits - those of the row `against`), both [M]."""
+        """Guided logits of a level.
+
+        Args:
+            hidden: float32 [K, width], states from `hidden`.
+            codes: int64 [K, levels], known below `level`.
+            level: the level to predict.
+            against: int [M], for each of the first M rows of `hidden` the row it is guided away from.
+            scale: float32 [M], the guidance scales.
+
+        Returns:
+            float32 [M, codebook size]: for each of the first M rows logits + scale * (logits - logits[against]).
+        """
 
 
 def decode(
@@ -89,12 +72,8 @@ def decode(
 ) -> np.ndarray:
     """Draw the masked tokens of a batch of grids.
 
-    Guided logits are `conditional + scale * (conditional - unconditional)`, the convention of MaskGIT's followers:
-    scale 0 is the plain conditional model. A predictor that can be told the scale gives them in one pass. Otherwise,
-    above what it can be told, and to steer away from something, both passes are one call of `predictor.hidden`; the
-    second is left out where the scale is 0. Every item is decoded by its own mask, its own number of steps
-    (`schedule.counts`) and its own generator, so that it comes out the same alone and in any batch, as far as the
-    predictor's own arithmetic is the same for both.
+    Every item of the batch is decoded by its own mask, its own number of steps and its own generator, so that it comes
+    out the same alone and in any batch, as far as the predictor's own arithmetic is the same for both.
 
     Args:
         predictor: the model.
@@ -112,107 +91,117 @@ def decode(
     Raises:
         ValueError: shapes that do not fit each other.
     """
-    batch, rows, columns, levels = tokens.shape
+    batch, levels = len(tokens), tokens.shape[-1]
     if mask.shape != tokens.shape[:3] or len(condition) != batch or len(rngs) != batch:
         raise ValueError(f"tokens {tokens.shape}, mask {mask.shape}, {len(condition)} conditions, {len(rngs)} rngs")
-    grid = np.array(tokens, np.int64, order="C")
-    undecided = np.array(mask, bool, order="C")
-    grid[undecided] = 0
+    grids, undecided = np.array(tokens, np.int64, order="C"), np.array(mask, bool, order="C")
     # Views, as both arrays are in C order: what is written through them is what the model sees at the next step.
-    codes, masked = grid.reshape(batch, -1, levels), undecided.reshape(batch, -1)
+    codes, masked = grids.reshape(batch, -1, levels), undecided.reshape(batch, -1)
+    order = ORDERS[settings.order](settings, undecided, rngs)
+    first = SAMPLERS[settings.sampler](settings.temperature, settings.top_p)
+    deeper = SAMPLERS[settings.sampler](settings.temperature * settings.detail, settings.top_p)
 
-    plans = [
-        counts(int(n), settings.steps, settings.schedule, rng) for n, rng in zip(masked.sum(axis=1), rngs, strict=True)
-    ]
-    ranks = _ranks(settings.order, rows, columns, rngs)
-    steps = max(map(len, plans), default=0)
+    steps = max(map(len, order.plans), default=0)
     for step in range(steps):
-        # An item that keeps nothing at a step needs no pass: its grid stays as it is.
-        items = np.array([item for item, plan in enumerate(plans) if step < len(plan) and plan[step]], np.int64)
-        if not len(items):
+        # Plan: what each item decides at this step, and how strongly it is guided.
+        masked |= order.remask(step, codes, masked)
+        codes[masked] = 0
+        quota = np.array([plan[step] if step < len(plan) else 0 for plan in order.plans])
+        if not quota.any():  # no pass is needed where nothing is decided
             continue
-        keep = np.array([plans[item][step] for item in items])
-        scales = np.array(
-            [
-                guidance_ramp(step, len(plans[item]), settings.guidance, settings.onset, settings.guided)
-                for item in items
-            ],
-            np.float32,
-        )
-        told = scales * (scales <= predictor.guidance if negative is None else False)
-        scales -= told
-        guided = items[scales != 0]
-        both = np.concatenate([items, guided])
-        against = condition if negative is None else negative
-        wanted = np.concatenate([condition[items], against[guided]])
-        if predictor.guidance:
-            wanted = np.column_stack([wanted, np.pad(told, (0, len(guided)))])
-        dropped = np.zeros(len(both), bool)
-        dropped[len(items) :] = negative is None
-        # One entry a position from here on: `owner` indexes `items`, `where` the cells of the grid. np.nonzero sorts
-        # them by owner, which is what lets every generator be asked for its own share.
-        owner, where = np.nonzero(masked[items])
-        if ranks is not None:  # the order is known beforehand: look only at what will be kept
-            best = sampling.best(-ranks[items[owner], where], owner, keep)
-            owner, where = owner[best], where[best]
-        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        cells = np.zeros((len(items), place.max() + 1), np.int64)
-        cells[owner, place] = where
-        hidden = predictor.hidden(
-            grid[both], undecided[both], wanted, dropped, np.concatenate([cells, cells[scales != 0]])
-        )
-        head = _GuidedHead(predictor, hidden, scales, settings, [rngs[item] for item in items])
-        drawn = np.zeros((len(owner), levels), np.int64)
-        drawn[:, 0], confidence = head.draw(owner, place, drawn, 0)
-        if ranks is None:
-            noise = [
-                noise_ramp(step, len(plans[item]), settings.gumbel) * rngs[item].gumbel(size=masked[item].sum())
-                for item in items
-            ]
-            best = sampling.best(confidence + np.concatenate(noise), owner, keep)
-            owner, where, place, drawn = owner[best], where[best], place[best], drawn[best]
+        scale = _guidance(settings, step, order.plans)
+
+        # Predict: the states of the cells that can be decided, named by their `item` and `cell`, int [M] each.
+        item, cell = order.candidates(masked, quota)
+        states = _predict(predictor, grids, undecided, condition, negative, scale, item, cell)
+
+        # Choose: a code of the first level for each candidate, and the candidates to decide.
+        drawn = np.zeros((len(item), levels), np.int64)
+        drawn[:, 0], confidence = first.draw(states.logits(drawn, 0), item, rngs)
+        chosen = order.choose(step, item, cell, confidence, quota)
+        states, drawn, item, cell = states[chosen], drawn[chosen], item[chosen], cell[chosen]
+
+        # Commit: the deeper levels of the chosen cells, then they are decided.
         for level in range(1, levels):
-            drawn[:, level], _ = head.draw(owner, place, drawn, level)
-        codes[items[owner], where] = drawn
-        masked[items[owner], where] = False
+            drawn[:, level], _ = deeper.draw(states.logits(drawn, level), item, rngs, confidence=False)
+        codes[item, cell] = drawn
+        masked[item, cell] = False
         if progress:
             progress(step + 1, steps)
-    return grid
+    return grids
 
 
-class _GuidedHead:
-    """The logits of one step, guided, and the draws from them."""
-
-    def __init__(self, predictor, hidden, scales, settings, rngs):
-        """`hidden`: the conditional rows of the active items, then the rows of those whose scale is not 0."""
-        self.predictor, self.hidden, self.scales = predictor, hidden, scales
-        self.settings, self.rngs = settings, rngs
-        self.second = len(scales) - 1 + np.cumsum(scales != 0)  # where in `hidden` an item's second row is
-
-    def draw(self, owner: np.ndarray, place: np.ndarray, known: np.ndarray, level: int):
-        """Codes int64 [M] of `level` for the items `owner` [M], at what has the `place` [M] among an item's hidden
-        states; and on the first level their log-probabilities, else None."""
-        logits = self._logits(owner, place, known, level)
-        shares = np.bincount(owner, minlength=len(self.rngs))
-        noise = [sampling.draw_noise(rng, share, logits.shape[1]) for rng, share in zip(self.rngs, shares, strict=True)]
-        noise = np.concatenate(noise) if len(noise) > 1 else noise[0]
-        temperature = self.settings.temperature * (self.settings.detail if level else 1.0)
-        return sampling.sample(logits, noise, temperature, self.settings.top_p, confidence=level == 0)
-
-    def _logits(self, owner, place, known, level):
-        scale = self.scales[owner]
-        guided = np.flatnonzero(scale)
-        hidden = np.concatenate([self.hidden[owner, place], self.hidden[self.second[owner[guided]], place[guided]]])
-        against = np.arange(len(owner))
-        against[guided] = len(owner) + np.arange(len(guided))
-        return self.predictor.logits(hidden, np.concatenate([known, known[guided]]), level, against, scale)
+def _guidance(settings: DecodeSettings, step: int, plans: Sequence[np.ndarray]) -> np.ndarray:
+    """The guidance scale of each item at a step, float32 [B]."""
+    return np.array(
+        [guidance_ramp(step, len(plan), settings.guidance, settings.onset, settings.guided) for plan in plans],
+        np.float32,
+    )
 
 
-def _ranks(order: str, rows: int, columns: int, rngs: Sequence[np.random.Generator]) -> np.ndarray | None:
-    """Place of each cell in an order fixed beforehand, int [B, rows * columns]; None where the confidence decides."""
-    if order == "confidence":
-        return None
-    if order == "random":
-        return np.stack([rng.permutation(rows * columns) for rng in rngs])
-    visits = sampling.halton_order if order == "halton" else sampling.raster_order
-    return np.tile(np.argsort(visits(rows, columns)), (len(rngs), 1))
+class _States:
+    """The model's states of M cells, from which the logits of every level follow.
+
+    Args:
+        hidden: float32 [M + G, width], the states of the cells with the condition, then the second states, without it,
+            of the G cells whose scale is not 0.
+        scale: float32 [M], guidance scales.
+    """
+
+    def __init__(self, predictor: Predictor, hidden: np.ndarray, scale: np.ndarray):
+        self.predictor, self.hidden, self.scale = predictor, hidden, scale
+        self.guided = np.flatnonzero(scale)
+        self.against = np.arange(len(scale))
+        self.against[self.guided] = np.arange(len(scale), len(hidden))
+
+    def __getitem__(self, chosen: np.ndarray) -> _States:
+        """The states of some of the cells; `chosen` holds ascending indices into the M."""
+        second = self.against[chosen[self.scale[chosen] != 0]]
+        return _States(self.predictor, self.hidden[np.concatenate([chosen, second])], self.scale[chosen])
+
+    def logits(self, codes: np.ndarray, level: int) -> np.ndarray:
+        """Guided logits of a level, float32 [M, codebook size]; `codes` int64 [M, levels] are known below `level`."""
+        known = np.concatenate([codes, codes[self.guided]])
+        return self.predictor.logits(self.hidden, known, level, self.against, self.scale)
+
+
+def _predict(
+    predictor: Predictor,
+    grids: np.ndarray,
+    undecided: np.ndarray,
+    condition: np.ndarray,
+    negative: np.ndarray | None,
+    scale: np.ndarray,
+    item: np.ndarray,
+    cell: np.ndarray,
+) -> _States:
+    """The states of the cells that `item` and `cell`, int [M] each, name; `scale` float32 [B] is of all items.
+
+    Guided logits are `conditional + scale * (conditional - unconditional)`, the convention of MaskGIT's followers:
+    scale 0 is the plain conditional model. A predictor that applies the scale itself needs one pass. Above the scale it
+    can apply, and to steer away from a negative condition, there is a second pass, without the condition or with the
+    negative one. Both are one call of `predictor.hidden`; the second is left out where the scale is 0.
+    """
+    items = np.unique(item)
+    scale = scale[items]
+    applied = scale * ((scale <= predictor.guidance) & (negative is None))  # by the predictor itself
+    scale = scale - applied
+    twice = scale != 0
+
+    # The batch of the pass: a grid for each item, then another for those that have a second pass.
+    passes = np.concatenate([items, items[twice]])
+    dropped = np.arange(len(passes)) >= len(items) if negative is None else np.zeros(len(passes), bool)
+    opposite = condition if negative is None else negative
+    wanted = np.concatenate([condition[items], opposite[items[twice]]])
+    if predictor.guidance:
+        wanted = np.column_stack([wanted, np.pad(applied, (0, len(passes) - len(items)))])
+
+    # The cells of an item fill its row from the left, as the rows of one array have one length.
+    row, column = np.searchsorted(items, item), np.arange(len(item)) - np.searchsorted(item, item)
+    cells = np.zeros((len(items), column.max() + 1), np.int64)
+    cells[row, column] = cell
+    hidden = predictor.hidden(grids[passes], undecided[passes], wanted, dropped, np.concatenate([cells, cells[twice]]))
+    second = len(items) - 1 + np.cumsum(twice)  # row in `hidden` of an item's second pass
+    guided = np.flatnonzero(twice[row])
+    rows, columns = np.concatenate([row, second[row[guided]]]), np.concatenate([column, column[guided]])
+    return _States(predictor, hidden[rows, columns], scale[row])

@@ -13,7 +13,7 @@ from ..audio.files import resample, to_mono
 from ..audio.levels import normalize_peak
 from ..data.clips import find_sources, iterate_clips, split_sources
 from ..errors import SmgError
-from ..options.base import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
+from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
 from ..tasks import edit_source

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SmgError, UsageError
-from ..options.base import RANGES
+from ..options import GenerateOptions, options_of
 from ..pipeline import Pipeline
 from .clips import Clip, Prompt, choose, list_clips, read_clips, read_prompts
 from .recognition import Recogniser
@@ -40,9 +40,7 @@ class EvaluationOptions:
     judge: str | None = None
 
     def __post_init__(self):
-        low, high, _ = RANGES["seconds"]
-        if not low <= self.seconds <= high:
-            raise UsageError(f"seconds is {self.seconds:g}; use a number from {low:g} to {high:g}")
+        options_of(GenerateOptions)["seconds"].kind.check("seconds", self.seconds)
         for name, least in (("clips", 2), ("seeds", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; use {least} or more")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..audio.levels import normalize_peak
 from ..data.clips import find_sources, open_cache, split_sources
-from ..decoding import DecodeSettings
+from ..decoding.settings import DecodeSettings
 from ..pipeline import Pipeline
 from ..spectrogram.mel import log_mel
 from ..synthesis.prompts import INPUT_PEAK_DB

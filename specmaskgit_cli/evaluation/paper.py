@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..data.clips import find_sources, split_sources
-from ..options.base import STEPS
+from ..options import STEPS
 from ..pipeline import Pipeline
 from ..spectrogram.image import save_sheet
 from .material import EvaluationOptions

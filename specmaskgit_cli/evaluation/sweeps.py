@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..decoding import DecodeSettings
+from ..decoding.settings import DecodeSettings
 
 DEFAULT = DecodeSettings()
 DIFFUSION_STEPS = 100  # of VQ-Diffusion (arXiv 2111.14822)
@@ -41,9 +41,12 @@ def sweeps(cells: int, sounds: bool = True, others: tuple[str, ...] = ()) -> dic
         "steps": [(in_steps(n), _with(steps=n)) for n in (1, 2, 4, 8, 12, 16, 24)],
         "strategy": [(name, Way(settings)) for name, settings in strategies],
         "condition": [(f"by {condition}", Way(condition=condition)) for condition in CONDITIONS],
-        "order": [(f"{order} order", _with(order=order)) for order in ("confidence", "halton", "random")],
+        "order": [(f"{order} order", _with(order=order)) for order in ("confidence", "halton", "random", "revisit")],
         "guidance": [(f"guidance {g:g}", _with(guidance=g)) for g in (0.0, 1.0, 3.0, 4.0, 6.0)],
-        "temperature": [(f"temperature {t:g}", _with(temperature=t)) for t in (0.7, 0.85, 1.0, 1.15, 1.3)],
+        "temperature": [
+            ("most probable codes", _with(sampler="greedy")),
+            *((f"temperature {t:g}", _with(temperature=t)) for t in (0.7, 0.85, 1.0, 1.15, 1.3)),
+        ],
     }
     if not sounds:
         del ways["condition"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..decoding import DecodeSettings
+from ..decoding.settings import DecodeSettings
 from ..pipeline import MIN_COLUMNS, Pipeline
 from ..spectrogram.mel import log_mel
 from ..synthesis.prompts import INPUT_PEAK_DB

@@ -18,7 +18,7 @@ from ..checkpoint.card import known_embeddings, known_sounds
 from ..checkpoint.layout import Checkpoint, read_sums, write_config, write_sums
 from ..conditioning.bank import Bank
 from ..config.settings import to_dict
-from ..decoding import DecodeSettings
+from ..decoding.settings import DecodeSettings
 from ..errors import SmgError
 from ..models.parts import PARTS
 from ..runtime import open_runtime

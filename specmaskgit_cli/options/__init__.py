@@ -1,1 +1,37 @@
-"""What a user asks for: the options of tasks and of output, checked once for every surface."""
+"""What a user asks for: the options of tasks and of output, each declared once, with its check, help and default."""
+
+from .base import GUIDANCE, ORDERS, STEPS, EditOptions, SamplingOptions
+from .box import Box
+from .fields import options_of
+from .output import OutputOptions
+from .tasks import (
+    TASKS,
+    VARIETY,
+    ContinueOptions,
+    ExtendOptions,
+    GenerateOptions,
+    InpaintOptions,
+    LoopOptions,
+    SketchOptions,
+    VaryOptions,
+)
+
+__all__ = [
+    "GUIDANCE",
+    "ORDERS",
+    "STEPS",
+    "TASKS",
+    "VARIETY",
+    "Box",
+    "ContinueOptions",
+    "EditOptions",
+    "ExtendOptions",
+    "GenerateOptions",
+    "InpaintOptions",
+    "LoopOptions",
+    "OutputOptions",
+    "SamplingOptions",
+    "SketchOptions",
+    "VaryOptions",
+    "options_of",
+]

@@ -21,7 +21,8 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import SmgError, UsageError
-from ..options.base import EDIT_RANGES, RANGES, TASKS, EditOptions, SamplingOptions
+from ..options import TASKS, EditOptions, SamplingOptions, options_of
+from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
@@ -87,13 +88,16 @@ class _Page:
 
     async def about(self, request: Request) -> Response:
         """What the form is made from: the tasks with their defaults, and the limits."""
+        options = {task: options_of(kind) for task, kind in TASKS.items()}
         limits = {
-            name: [low, min(high, LIMITS.get(name, high)), closed]
-            for name, (low, high, closed) in (RANGES | EDIT_RANGES).items()
+            name: [option.kind.low, min(option.kind.high, LIMITS.get(name, option.kind.high)), not option.kind.above]
+            for kind in options.values()
+            for name, option in kind.items()
+            if isinstance(option.kind, Number)
         }
         defaults = {
-            task: {name: f.default for name, f in kind.__dataclass_fields__.items() if name not in ("input", "boxes")}
-            for task, kind in TASKS.items()
+            task: {name: option.default for name, option in kind.items() if option.default is not ...}
+            for task, kind in options.items()
         }
         return JSONResponse(
             {

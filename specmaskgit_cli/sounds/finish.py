@@ -6,7 +6,7 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import limit_peak, normalize_peak, trim_silence
-from ..options.base import OutputOptions
+from ..options import OutputOptions
 
 _WRAP_SECONDS = 0.1
 

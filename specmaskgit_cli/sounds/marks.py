@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..options.base import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, SamplingOptions
+from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, SamplingOptions
 
 
 def marks(options: SamplingOptions, seconds: float) -> tuple[Box, ...]:
     """Boxes around what is new in a sound that lasts `seconds`; none where all of it is, or nothing tells."""
     if isinstance(options, InpaintOptions):
-        return tuple(options.boxes)
+        return tuple(box.within(seconds) for box in options.boxes)
     if isinstance(options, ExtendOptions) and options.cutoff is not None:
         return (Box(0.0, seconds, options.cutoff),)
     if isinstance(options, ContinueOptions):

@@ -13,7 +13,7 @@ from .. import __version__
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
-from ..options.base import TASKS, Box, GenerateOptions, OutputOptions, SamplingOptions
+from ..options import TASKS, Box, GenerateOptions, OutputOptions, SamplingOptions
 
 FORMAT = 1
 _START = '{"smg":'  # of the line that holds the document

@@ -9,7 +9,7 @@ import numpy as np
 from ..audio.encoding import UNLIMITED
 from ..audio.files import check_output, lossless_subtype, write_audio
 from ..config.settings import MelConfig
-from ..options.base import EditOptions, LoopOptions, OutputOptions, SamplingOptions
+from ..options import EditOptions, OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
 from .finish import finish
 from .marks import marks
@@ -90,4 +90,4 @@ class Sound:
     @property
     def loops(self) -> bool:
         """Whether its end runs into its beginning."""
-        return isinstance(self.options, LoopOptions) or getattr(self.options, "loop", False)
+        return self.options.loops

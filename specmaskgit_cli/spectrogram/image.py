@@ -16,7 +16,7 @@ from ..config.settings import MelConfig
 from .mel import band_edges, log_mel, normalize
 
 if TYPE_CHECKING:
-    from ..options.base import Box
+    from ..options import Box
 
 MIN_PIXELS = 240  # of either side
 SHEET_GAP = 4  # pixels between the spectrograms of a sheet

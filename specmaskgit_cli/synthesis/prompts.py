@@ -16,7 +16,7 @@ from ..conditioning.bank import Bank, Manner
 from ..conditioning.contour import flagged, follow
 from ..conditioning.style import Projection
 from ..errors import UsageError
-from ..options.base import VARIETY, GenerateOptions
+from ..options import VARIETY, GenerateOptions
 from ..runtime import Runtime
 from ..spectrogram.mel import log_mel
 

@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import replace
 
-from ..options.base import (
+from ..options import (
     ContinueOptions,
     EditOptions,
     ExtendOptions,

@@ -7,7 +7,7 @@ import numpy as np
 from ..audio.levels import fade
 from ..audio.replication import brightened
 from ..errors import UsageError
-from ..options.base import ContinueOptions
+from ..options import ContinueOptions
 from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.mel import log_mel
 from .regenerate import Request, fresh_cells, regenerate

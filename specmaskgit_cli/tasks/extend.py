@@ -10,7 +10,7 @@ from ..audio.files import resample
 from ..audio.filters import band
 from ..audio.replication import air, highest
 from ..errors import UsageError
-from ..options.base import EDIT_RANGES, ExtendOptions
+from ..options import ExtendOptions, options_of
 from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.band_envelope import envelope, impose, known_bands, step_samples
 from ..spectrogram.mel import log_mel
@@ -67,7 +67,7 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
         original = low[window - overlap :]
         part[:], mel, levels = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff, levels)
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
-    allowed = cutoff >= EDIT_RANGES["cutoff"][0]  # which it is but for rates of 1 kHz
+    allowed = cutoff >= options_of(ExtendOptions)["cutoff"].kind.low  # which it is but for rates of 1 kHz
     return Edited(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 

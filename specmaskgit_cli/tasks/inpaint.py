@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS, band, plateau
 from ..audio.replication import brightened
 from ..errors import UsageError
-from ..options.base import Box, InpaintOptions
+from ..options import Box, InpaintOptions
 from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.mel import log_mel
 from .regenerate import Request, fresh_cells, regenerate
@@ -34,10 +34,11 @@ class Span:
 def inpaint(request: Request, source: Source, options: InpaintOptions) -> Edited:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
     samples, mel = source.samples.copy(), None
-    groups = neighbourhoods(request.pipe.config, source, options.boxes)
+    boxes = tuple(box.within(source.seconds) for box in options.boxes)
+    groups = neighbourhoods(request.pipe.config, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
         samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
-    return Edited(samples, source.rate, mel)
+    return Edited(samples, source.rate, mel, options=replace(options, boxes=boxes))
 
 
 def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +50,7 @@ def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span])
         UsageError: there is neither a prompt nor a sound beside the spans to go by.
     """
     config = request.pipe.config
-    whole = [span for span in spans if span.low in (None, 0) and span.high is None]
+    whole = [span for span in spans if span.low is None and span.high is None]
     stays = np.ones(len(samples), bool)
     for span in whole:
         stays[span.start : span.stop] = False
@@ -99,13 +100,13 @@ def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple
     window, margin = config.generator.max_columns * column, CONTEXT_COLUMNS * column
     total, spans = len(source.samples), []
     for box in boxes:
-        if box.end > source.seconds + 0.5 / source.rate:
+        if box.end > source.seconds:
             raise UsageError(f"the span from {box.start:g} to {box.end:g} s is outside {source.name}, "
                              f"which lasts {source.seconds:.6g} s")  # fmt: skip
         top = min(config.mel.f_max, source.rate / 2)
         if (box.low or 0) >= top:
             raise UsageError(f"the band from {box.low:g} Hz is above {top:g} Hz, the highest that can be made here")
-        span = Span(round(box.start * source.rate), min(total, round(box.end * source.rate)), box.low or None, box.high)
+        span = Span(round(box.start * source.rate), min(total, round(box.end * source.rate)), box.low, box.high)
         if span.stop - span.start < 8:
             raise UsageError(f"the span from {box.start:g} to {box.end:g} s is too short; make it longer")
         spans.append(span)

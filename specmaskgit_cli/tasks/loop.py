@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS
-from ..options.base import LoopOptions
+from ..options import LoopOptions
 from ..pipeline import CONTEXT_COLUMNS
 from .inpaint import Span, repaint
 from .regenerate import Request

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..conditioning.bank import Manner
 from ..config.settings import MelConfig
-from ..decoding import DecodeSettings
-from ..options.base import SamplingOptions
+from ..decoding.settings import DecodeSettings
+from ..options import SamplingOptions
 from ..spectrogram.blur import blur
 from ..spectrogram.griffin_lim import Known
 from ..spectrogram.mel import log_mel, mel_filterbank
@@ -49,7 +49,7 @@ class Request:
     def of(cls, pipe: Pipeline, options: SamplingOptions, seed: int, progress: Progress | None = None) -> Request:
         """As the options of a task say."""
         embed, rng = pipe.runtime.embed_text, np.random.default_rng(seed)
-        made = cls(pipe, DecodeSettings.of(options), rng, progress=progress)
+        made = cls(pipe, options.decode_settings, rng, progress=progress)
         if options.prompt:
             made.condition = embed([options.prompt])
             made.style = pipe.conditions.drawn(made.condition, rng, 1).style

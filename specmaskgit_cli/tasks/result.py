@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..options.base import EditOptions
+from ..options import EditOptions
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ..audio.levels import fade, normalize_peak
 from ..conditioning.bank import Manner
 from ..conditioning.contour import flagged, follow
 from ..errors import UsageError
-from ..options.base import SketchOptions
+from ..options import SketchOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
 from .regenerate import Request

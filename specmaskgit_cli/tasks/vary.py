@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..audio.levels import limit_peak
-from ..options.base import VaryOptions
+from ..options import VaryOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
 from .regenerate import Request, regenerate_mel

@@ -27,7 +27,8 @@ from ..conditioning.bank import Bank, joined
 from ..config.settings import to_dict
 from ..data.canvas import TYPICAL_SECONDS
 from ..data.clips import ClipCache, open_cache
-from ..decoding import DecodeSettings, decode
+from ..decoding.core import decode
+from ..decoding.settings import DecodeSettings
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
 from ..models.parts import GENERATOR

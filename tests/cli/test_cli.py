@@ -18,7 +18,7 @@ from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.cli import main, progress
 from specmaskgit_cli.config.settings import PRESETS, to_dict
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options.base import GenerateOptions
+from specmaskgit_cli.options import GenerateOptions
 
 HEAVY = ("torch", "onnxruntime", "soundfile", "soxr", "huggingface_hub", "tokenizers", "numpy")
 

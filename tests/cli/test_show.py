@@ -12,7 +12,7 @@ from audio.test_levels_image import read_png
 
 from specmaskgit_cli.audio.files import write_audio
 from specmaskgit_cli.cli import _run
-from specmaskgit_cli.options.base import (
+from specmaskgit_cli.options import (
     Box,
     ContinueOptions,
     ExtendOptions,

@@ -11,7 +11,7 @@ from specmaskgit_cli.checkpoint.layout import write_sums
 from specmaskgit_cli.conditioning.bank import FILE, Bank, Manner, joined
 from specmaskgit_cli.config.settings import GeneratorConfig
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options.base import VARIETY
+from specmaskgit_cli.options import VARIETY
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.spectrogram.mel import log_mel
 

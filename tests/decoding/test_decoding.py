@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from specmaskgit_cli.decoding import DecodeSettings, decode
-from specmaskgit_cli.decoding.sampling import ORDERS, best, draw_noise, halton_order, keep_top_p, sample
-from specmaskgit_cli.decoding.schedule import counts, guidance_ramp, noise_ramp
+from specmaskgit_cli.decoding import settings
+from specmaskgit_cli.decoding.core import decode
+from specmaskgit_cli.decoding.orders import ORDERS, Revisit, best, halton_order
+from specmaskgit_cli.decoding.samplers import SAMPLERS, Greedy, Nucleus, keep_top_p
+from specmaskgit_cli.decoding.schedules import SCHEDULES, Cosine, guidance_ramp, noise_ramp
+from specmaskgit_cli.decoding.settings import DecodeSettings
 
 ROWS, COLUMNS, LEVELS, CODES, DIM = 5, 7, 3, 12, 4
 
@@ -59,6 +62,19 @@ def case(batch: int = 3, seed: int = 0, share: float = 0.6, levels: int = LEVELS
 
 def generators(*seeds: int):
     return [np.random.default_rng(seed) for seed in seeds]
+
+
+def counts(masked: int, steps: int):
+    return Cosine().counts(masked, steps, np.random.default_rng())
+
+
+@pytest.mark.parametrize(
+    "names, registry",
+    [(settings.ORDERS, ORDERS), (settings.SCHEDULES, SCHEDULES), (settings.SAMPLERS, SAMPLERS)],
+)
+def test_every_name_has_its_strategy(names, registry):
+    assert names == tuple(registry)
+    assert len(set(registry.values())) == len(names)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 16, 64, 256])
@@ -320,14 +336,14 @@ def test_deeper_levels_follow_the_sampled_prefix():
 
 
 def test_sampling_follows_the_softmax():
-    rng = np.random.default_rng(0)
+    item, rngs = np.zeros(20000, int), generators(0)
     logits = np.float32([0, 1, 2, -3])
     probabilities = np.exp(logits) / np.exp(logits).sum()
     many = np.tile(logits, (20000, 1))
-    codes, confidence = sample(many, draw_noise(rng, *many.shape))
+    codes, confidence = Nucleus().draw(many, item, rngs)
     assert np.abs(np.bincount(codes, minlength=4) / len(codes) - probabilities).max() < 0.015
     assert np.allclose(confidence, np.log(probabilities)[codes], atol=1e-5)
-    cold, _ = sample(many, draw_noise(rng, *many.shape), temperature=0.05)
+    cold, _ = Nucleus(temperature=0.05).draw(many, item, rngs)
     assert (cold == 2).mean() > 0.999
 
 
@@ -336,13 +352,66 @@ def test_top_p_keeps_the_smallest_sufficient_set():
     assert np.isfinite(keep_top_p(logits, 0.7)).tolist() == [[False, True, False, True], [True, False, False, False]]
     assert np.isfinite(keep_top_p(logits, 1e-9)).sum(axis=1).tolist() == [1, 1]
     many = np.repeat(logits[:1], 2000, axis=0)
-    codes, _ = sample(many, draw_noise(np.random.default_rng(0), *many.shape), top_p=0.7)
+    codes, _ = Nucleus(top_p=0.7).draw(many, np.zeros(2000, int), generators(0))
     assert set(codes) == {1, 3}
 
 
-def test_best_takes_each_owners_share():
-    score, owner = np.array([1.0, 3, 2, 5, 5, 4]), np.array([0, 0, 0, 2, 2, 2])
-    assert best(score, owner, np.array([2, 0, 1])).tolist() == [1, 2, 3]
+def test_greedy_takes_the_most_probable_code_whatever_the_seed():
+    logits = np.random.default_rng(1).normal(size=(50, 9)).astype(np.float32)
+    codes, confidence = Greedy(temperature=3.0, top_p=0.1).draw(logits, np.zeros(50, int), generators(0))
+    assert (codes == logits.argmax(axis=1)).all()
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.allclose(confidence, np.log(probabilities.max(axis=1)), atol=1e-5)
+    tokens, mask, condition = case()
+    how = DecodeSettings(steps=3, order="raster", sampler="greedy")
+    outs = [
+        decode(FakePredictor(), tokens, mask, condition, how, generators(*seeds)) for seeds in ((1, 2, 3), (4, 5, 6))
+    ]
+    assert (outs[0] == outs[1]).all()
+
+
+def test_best_takes_the_quota_of_each_item():
+    score, item = np.array([1.0, 3, 2, 5, 5, 4]), np.array([0, 0, 0, 2, 2, 2])
+    assert best(score, item, np.array([2, 0, 1])).tolist() == [1, 2, 3]
+
+
+class UnsureOfSome:
+    """Certain of code 3 in every cell but those of `unsure`, where all codes are equally likely."""
+
+    guidance = 0.0
+
+    def __init__(self, unsure):
+        self.unsure, self.masks = unsure, []
+
+    def hidden(self, tokens, mask, condition, dropped, cells):
+        self.masks.append(mask.copy())
+        return np.isin(cells, self.unsure)[..., None].astype(np.float32)
+
+    def logits(self, hidden, codes, level, against, scale):
+        sure = np.float32(50) * (np.arange(CODES) == 3)
+        return guided(np.where(hidden > 0, np.float32(0), sure), against, scale)
+
+
+def test_revisit_masks_the_least_sure_cells_again_for_the_last_step():
+    tokens, mask, condition = case(1)
+    masked = np.flatnonzero(mask)
+    unsure = masked[:: round(1 / Revisit.SHARE)]  # as many as are revisited
+    predictor = UnsureOfSome(unsure)
+    how = DecodeSettings(steps=4, guidance=0, order="revisit")
+    out = decode(predictor, tokens, mask, condition, how, generators(1))
+    assert [left.sum() for left in predictor.masks[:-1]] == np.cumsum(counts(mask.sum(), 3)[::-1])[::-1].tolist()
+    assert np.flatnonzero(predictor.masks[-1]).tolist() == unsure.tolist()
+    assert (out[~mask] == tokens[~mask]).all()
+    assert (out.reshape(-1, LEVELS)[np.setdiff1d(masked, unsure)] == 3).all()
+
+
+def test_revisit_with_one_step_has_nothing_to_revisit():
+    tokens, mask, condition = case()
+    outs = [
+        decode(FakePredictor(), tokens, mask, condition, DecodeSettings(steps=1, order=order), generators(1, 2, 3))
+        for order in ("confidence", "revisit")
+    ]
+    assert (outs[0] == outs[1]).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 1), (5, 14), (5, 53)])

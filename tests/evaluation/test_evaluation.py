@@ -18,9 +18,10 @@ from support.json_page import parsed
 
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.config.settings import MelConfig
-from specmaskgit_cli.decoding import DecodeSettings, decode
-from specmaskgit_cli.decoding.sampling import raster_order
-from specmaskgit_cli.decoding.schedule import counts
+from specmaskgit_cli.decoding.core import decode
+from specmaskgit_cli.decoding.orders import raster_order
+from specmaskgit_cli.decoding.schedules import Ancestral
+from specmaskgit_cli.decoding.settings import DecodeSettings
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.evaluation import embedders
 from specmaskgit_cli.evaluation.clips import arrange, choose, read_prompts
@@ -152,7 +153,7 @@ def test_raster_goes_in_time_one_token_a_step():
 
 def test_ancestral_schedule_unmasks_each_token_with_one_over_the_steps_left():
     rng = np.random.default_rng(0)
-    plans = np.stack([counts(40, 10, "ancestral", rng) for _ in range(4000)])
+    plans = np.stack([Ancestral().counts(40, 10, rng) for _ in range(4000)])
     assert (plans.sum(axis=1) == 40).all() and plans.min() == 0
     left = 40 - np.cumsum(plans, axis=1) + plans
     for step in range(9):
@@ -162,7 +163,7 @@ def test_ancestral_schedule_unmasks_each_token_with_one_over_the_steps_left():
         surplus = plans[:, step] - left[:, step] / (10 - step)
         expected = (left[:, step] / (10 - step) * (1 - 1 / (10 - step))).mean()
         assert (surplus**2).mean() == pytest.approx(expected, rel=0.15)
-    assert not counts(0, 10, "ancestral", rng).any()
+    assert not Ancestral().counts(0, 10, rng).any()
 
 
 def test_steps_that_unmask_nothing_cost_no_pass():
@@ -386,9 +387,12 @@ def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monke
     common += ["--data", str(sound_folder), "--clips", "3", "--sweep", "strategy", "--sweep", "order"]
     assert _run([*common, "--markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(("| autoregressive", "| absorbing", "| halton", "| random")) for line in lines) == 4
+    assert (
+        sum(line.startswith(("| autoregressive", "| absorbing", "| halton", "| random", "| revisit")) for line in lines)
+        == 5
+    )
     report = json.loads((tmp_path / "r.json").read_text())
-    assert len(report["rows"]) == 5  # the default setting is in both sweeps, and measured once
+    assert len(report["rows"]) == 6  # the default setting is in both sweeps, and measured once
     for row in report["sweeps"]["strategy"]:
         assert {"fad", "kad", "text_audio", "hit5"} <= row.keys() and row["seconds_a_clip"] > 0
     fast, slow, diffusion = report["sweeps"]["strategy"]

@@ -9,7 +9,8 @@ pytest.importorskip("onnxscript")
 from specmaskgit_cli.checkpoint.layout import load_checkpoint  # noqa: E402
 from specmaskgit_cli.conditioning.bank import Manner, joined  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig, from_dict, to_dict  # noqa: E402
-from specmaskgit_cli.decoding import DecodeSettings, decode  # noqa: E402
+from specmaskgit_cli.decoding.core import decode  # noqa: E402
+from specmaskgit_cli.decoding.settings import DecodeSettings  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402

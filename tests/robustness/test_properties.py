@@ -14,9 +14,11 @@ from support.drawn import examples
 from specmaskgit_cli.audio.encoding import FORMATS
 from specmaskgit_cli.audio.files import read_audio, resample, write_audio
 from specmaskgit_cli.audio.metadata import read_comment
-from specmaskgit_cli.decoding import DecodeSettings, decode
-from specmaskgit_cli.decoding.sampling import ORDERS, best, halton_order, keep_top_p, log_softmax, raster_order
-from specmaskgit_cli.decoding.schedule import SCHEDULES, counts
+from specmaskgit_cli.decoding.core import decode
+from specmaskgit_cli.decoding.orders import best, halton_order, raster_order
+from specmaskgit_cli.decoding.samplers import keep_top_p, log_softmax
+from specmaskgit_cli.decoding.schedules import Cosine
+from specmaskgit_cli.decoding.settings import ORDERS, SAMPLERS, SCHEDULES, DecodeSettings
 from specmaskgit_cli.errors import SmgError
 
 # Decoding
@@ -25,7 +27,7 @@ from specmaskgit_cli.errors import SmgError
 @examples(300)
 @given(st.integers(0, 5000), st.integers(1, 256))
 def test_counts(masked, steps):
-    plan = counts(masked, steps)
+    plan = Cosine().counts(masked, steps, np.random.default_rng())
     assert len(plan) == min(masked, steps) and plan.sum() == masked
     assert (plan >= 1).all() and (np.diff(plan) >= 0).all()
 
@@ -41,15 +43,15 @@ def test_orders_visit_every_cell_once(rows, columns):
 @given(st.data())
 def test_best_takes_no_less_than_it_leaves(data):
     sizes = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=5))
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    score = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=len(owner), max_size=len(owner))), float)
-    keep = np.array([data.draw(st.integers(0, size)) for size in sizes])
-    taken = best(score, owner, keep)
+    item = np.repeat(np.arange(len(sizes)), sizes)
+    score = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=len(item), max_size=len(item))), float)
+    quota = np.array([data.draw(st.integers(0, size)) for size in sizes])
+    taken = best(score, item, quota)
     assert (np.diff(taken) > 0).all()
-    for item, count in enumerate(keep):
-        mine = taken[owner[taken] == item]
+    for index, count in enumerate(quota):
+        mine = taken[item[taken] == index]
         assert len(mine) == count
-        left = np.setdiff1d(np.flatnonzero(owner == item), mine)
+        left = np.setdiff1d(np.flatnonzero(item == index), mine)
         assert not len(mine) or not len(left) or score[mine].min() >= score[left].max()
 
 
@@ -98,7 +100,8 @@ class Predictor:
     st.builds(
         DecodeSettings, steps=st.integers(1, 20), guidance=st.sampled_from([0.0, 0.5, 5.0]),
         temperature=st.floats(0.05, 5), top_p=st.floats(1e-3, 1), order=st.sampled_from(ORDERS),
-        schedule=st.sampled_from(SCHEDULES), onset=st.floats(0, 1), guided=st.floats(0, 1),
+        schedule=st.sampled_from(SCHEDULES), sampler=st.sampled_from(SAMPLERS),
+        onset=st.floats(0, 1), guided=st.floats(0, 1),
     ),
     st.integers(0, 2**32 - 1), st.floats(0, 1), st.booleans(),
 )  # fmt: skip

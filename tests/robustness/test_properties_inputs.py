@@ -24,11 +24,10 @@ from specmaskgit_cli.audio.files import write_audio
 from specmaskgit_cli.batch.jobs import make_jobs
 from specmaskgit_cli.batch.table import read_rows
 from specmaskgit_cli.cli import _run
-from specmaskgit_cli.cli.inpaint import _box
 from specmaskgit_cli.config.limits import check_config
 from specmaskgit_cli.config.settings import CheckpointConfig, from_dict, to_dict
 from specmaskgit_cli.errors import SmgError, UsageError
-from specmaskgit_cli.options.base import (
+from specmaskgit_cli.options import (
     TASKS,
     Box,
     ContinueOptions,
@@ -85,10 +84,11 @@ NUMBER_TEXT = st.text("0123456789.e-+_:nainf \u0663", max_size=14) | st.text(max
 @given(st.lists(NUMBER_TEXT, max_size=5).map(":".join))
 def test_any_box(text):
     try:
-        box = _box(text)
+        box = Box.parse(text)
     except UsageError:
         return
-    assert 0 <= box.start < box.end <= 1e6 and (box.low or 0) < (math.inf if box.high is None else box.high)
+    end, high = (math.inf if value is None else value for value in (box.end, box.high))
+    assert 0 <= box.start < end and 0 <= (box.low or 0) < high and box.start <= 1e6
 
 
 @examples(100)
@@ -98,7 +98,7 @@ def test_a_box_is_read_as_written(numbers, band):
     low, high = sorted(numbers[2:])
     assume(high > 0 and end > start)
     text = f"{start!r}:{end!r}" + (f":{low!r}:{high!r}" if band else "")
-    assert _box(text) == (Box(start, end, low, high) if band else Box(start, end))
+    assert Box.parse(text) == (Box(start, end, low, high) if band else Box(start, end))
 
 
 WORDS = st.one_of(

@@ -23,7 +23,7 @@ from specmaskgit_cli.checkpoint.layout import read_sums
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.cli import replay as replay_module
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options.base import Box, GenerateOptions, InpaintOptions, OutputOptions
+from specmaskgit_cli.options import Box, GenerateOptions, InpaintOptions, OutputOptions
 from specmaskgit_cli.sounds import record
 from specmaskgit_cli.sounds.record import Origin, Record, read_record
 
@@ -247,7 +247,7 @@ def put(value, *keys):
         put("x", "options", "boxes"),
         put([3], "options", "boxes"),
         put([{"start": 1, "end": 0}], "options", "boxes"),
-        put([{"start": 1}], "options", "boxes"),
+        put([{"start": None, "end": 2}], "options", "boxes"),
         put([{"start": 1, "end": 2, "path": "/x"}], "options", "boxes"),
         put("/etc/x", "options", "output"),
         put("/etc/x", "options", "input"),

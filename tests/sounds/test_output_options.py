@@ -10,7 +10,7 @@ from specmaskgit_cli.audio.levels import trim_silence
 from specmaskgit_cli.audio.loudness import integrated_loudness, to_loudness, true_peak_db
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options.base import ContinueOptions, GenerateOptions, LoopOptions, OutputOptions, VaryOptions
+from specmaskgit_cli.options import ContinueOptions, GenerateOptions, LoopOptions, OutputOptions, VaryOptions
 from specmaskgit_cli.sounds.finish import finish
 
 RATE = 22050

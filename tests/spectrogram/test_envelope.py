@@ -7,7 +7,7 @@ from specmaskgit_cli import load
 from specmaskgit_cli.audio.filters import band
 from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.evaluation.edits import lsd
-from specmaskgit_cli.options.base import ExtendOptions
+from specmaskgit_cli.options import ExtendOptions
 from specmaskgit_cli.spectrogram.band_envelope import FLOOR, envelope, impose, known_bands, step_samples
 from specmaskgit_cli.tasks import edit_source
 from specmaskgit_cli.tasks.extend import carried

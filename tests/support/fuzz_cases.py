@@ -42,7 +42,7 @@ class Material:
     def make(folder: Path) -> None:
         """Short sounds in each format, some with metadata."""
         from specmaskgit_cli.audio.files import write_audio
-        from specmaskgit_cli.options.base import Box, GenerateOptions, InpaintOptions, OutputOptions
+        from specmaskgit_cli.options import Box, GenerateOptions, InpaintOptions, OutputOptions
         from specmaskgit_cli.sounds.record import Origin, Record, sha256
 
         rng = np.random.default_rng(0)

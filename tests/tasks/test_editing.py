@@ -10,7 +10,7 @@ from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.evaluation.baselines import log_power
 from specmaskgit_cli.evaluation.edits import lsd, power_distance, seam_ratio
-from specmaskgit_cli.options.base import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
+from specmaskgit_cli.options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
 from specmaskgit_cli.spectrogram.griffin_lim import Known, griffin_lim
 from specmaskgit_cli.spectrogram.mel import log_mel
 from specmaskgit_cli.tasks import edit_source

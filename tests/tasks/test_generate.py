@@ -14,7 +14,7 @@ from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.checkpoint.card import known_embeddings
 from specmaskgit_cli.cli import _run
-from specmaskgit_cli.options.base import GenerateOptions
+from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.threads import one_blas_thread
 
 RATE = 22050

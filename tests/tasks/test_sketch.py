@@ -9,7 +9,7 @@ import soundfile
 from specmaskgit_cli.cli import _run
 from specmaskgit_cli.conditioning.contour import follow
 from specmaskgit_cli.errors import UsageError
-from specmaskgit_cli.options.base import SketchOptions
+from specmaskgit_cli.options import SketchOptions
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.spectrogram.mel import log_mel
 from specmaskgit_cli.tasks.regenerate import Request

@@ -1,0 +1,136 @@
+"""The options of each task; what a class says of itself is the help of its command.
+
+They lie here and not beside the code of the tasks, which takes half a second to import: help pages need them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+from .base import EditOptions, SamplingOptions
+from .box import Box, Boxes
+from .fields import option
+from .kinds import Flag, Number, SoundFile, Text, Whole
+
+VARIETY = 0.2  # by default
+
+
+@dataclass(frozen=True)
+class GenerateOptions(SamplingOptions):
+    """Make a sound from a text.
+
+    Example: smg generate "dog barking" -o out.wav
+    """
+
+    prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
+    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound.", "--seconds", "-s")
+    like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
+    like_weight: float = option(0.5, Number(0, 1), "Share of --like when there is a prompt too.")
+    candidates: int = option(1, Whole(1, 64), "Sounds to make for each one kept, the best match.")
+    loop: bool = option(False, Flag(), "Make the end run into the beginning.")
+    variety: float = option(
+        VARIETY, Number(0, 1), "How much sounds of a prompt differ: 0, the most typical, to 1, as known sounds do."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.prompt is None and self.like is None:
+            raise UsageError("nothing to make: give a prompt, or a sound with like")
+
+    @property
+    def loops(self) -> bool:
+        return self.loop
+
+
+@dataclass(frozen=True)
+class InpaintOptions(EditOptions):
+    """Make a span of time, a band of frequencies, or a box of both anew; the rest stays as it is.
+
+    Example: smg inpaint in.wav --start 1.2 --end 1.6 -o out.wav
+    """
+
+    boxes: tuple[Box, ...] = option(
+        ..., Boxes(), "A part in one word, times also as 1:30-1:32.5. Repeatable.", "--box",
+        metavar="START:END[:LOW:HIGH]",
+    )  # fmt: skip
+    # What is on both sides of a gap says more of it than any condition.
+    guidance: float = field(default=0.0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ExtendOptions(EditOptions):
+    """Add the high frequencies that a sound lacks, up to the highest the model makes; what it has stays.
+
+    Where nothing is missing, nothing is written. Example: smg extend phone.wav -o full.wav
+    """
+
+    cutoff: float | None = option(
+        None, Number(500, 1_000_000), "Where the sound ends in Hz; found if not given.", metavar="HZ"
+    )
+    # The band below says more of the one above than any condition, and the likeliest is nearest to the true band.
+    guidance: float = field(default=0.0, kw_only=True)
+    temperature: float = field(default=0.3, kw_only=True)
+    top_p: float = field(default=0.5, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ContinueOptions(EditOptions):
+    """Let a sound go on after its end, or begin earlier; the sound itself stays as it is.
+
+    Example: smg continue rain.wav --seconds 20 -o longer.wav
+    """
+
+    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part.", "--seconds", "-s")
+    before: bool = option(False, Flag(), "Lead up to the beginning instead.")
+
+
+@dataclass(frozen=True)
+class VaryOptions(EditOptions):
+    """Make siblings of a sound, such as ten footsteps from one.
+
+    Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
+    """
+
+    amount: float = option(
+        0.5, Number(0, 1), "How much to draw anew: 0 is the sound itself, vocoded; 1 is new.", "--amount", "-a"
+    )
+
+
+@dataclass(frozen=True)
+class SketchOptions(EditOptions):
+    """Make what a text says in the contour of a sound: hum it, or tap it on a table.
+
+    The result is as long as the sketch and as loud and bright, moment by moment; nothing else of the sketch is heard.
+
+    Example: smg sketch taps.wav --prompt "dog barking" -o barks.wav
+    """
+
+    prompt: str | None = option(None, Text(), "What to hear.", metavar="TEXT", keyword=True)
+    loudness_only: bool = option(False, Flag(), "Follow when it is loud, not when it is bright: for taps and claps.")
+
+
+@dataclass(frozen=True)
+class LoopOptions(EditOptions):
+    """Make a seamless loop of a sound, as long as it was.
+
+    Example: smg loop wind.wav -o loop.wav
+    """
+
+    join: float = option(1.0, Number(0.1, 8), "Seconds before the end to make anew.")
+    guidance: float = field(default=0.0, kw_only=True)  # as in InpaintOptions
+
+    @property
+    def loops(self) -> bool:
+        return True
+
+
+TASKS: dict[str, type[SamplingOptions]] = {
+    "generate": GenerateOptions,
+    "inpaint": InpaintOptions,
+    "extend": ExtendOptions,
+    "continue": ContinueOptions,
+    "vary": VaryOptions,
+    "sketch": SketchOptions,
+    "loop": LoopOptions,
+}
