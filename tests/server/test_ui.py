@@ -111,7 +111,7 @@ def test_a_sound_is_made_told_of_and_downloaded(client, tmp_path):
     assert status == 200 and headers["content-type"] == "audio/wav" and headers["accept-ranges"] == "bytes"
     (tmp_path / "a.wav").write_bytes(data)
     record = read_record(tmp_path / "a.wav")
-    assert record.task == "generate" and record.options.prompt == "dog bark" and record.options.seed == 7
+    assert record.task.name == "generate" and record.options.prompt == "dog bark" and record.options.seed == 7
     assert client("GET", f"/api/sounds/{first['id']}/image")[2].startswith(b"\x89PNG")
     again = client.wait(client.post("generate", **{**first["options"], "num": 1})[1])["sounds"][0]
     assert client("GET", f"/api/sounds/{again['id']}/audio")[2] == data
@@ -134,7 +134,7 @@ def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
         ({"task": "generate", "options": {**QUICK, "steps": "many"}}, 400, "whole number"),
         ({"task": "generate", "options": {**QUICK, "guidance": float("nan")}}, 400, "guidance"),
         ({"task": "generate", "options": {"prompt": " "}}, 400, "prompt is empty"),
-        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "metadata"),
+        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "use up to 2000"),
         ({"task": "generate", "options": {"prompt": "a", "like": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {"input": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {}}, 400, "generate or upload a sound first"),
@@ -206,6 +206,22 @@ def test_uploads_are_limited_and_checked(client, monkeypatch):
     assert client("POST", "/api/sounds", b"")[0] == 400
 
 
+def test_what_would_take_all_memory_is_refused(client):
+    """A small upload of many channels or a high rate is as large as any other once it goes on for a minute."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 1024))
+    for rate, channels, words in ((10_000_000, 1, "10000000 Hz"), (1, 1, "1 Hz"), (22050, 1024, "1024 channels")):
+        status, body = client.upload(noise[:2000, :channels], rate)
+        assert status == 400 and words in body["error"]
+    for rate, channels in ((768_000, 1), (22050, 32)):
+        status, about = client.upload(noise[:, :channels], rate)
+        assert status == 201
+        for options in ({"seconds": 60}, {"seconds": 6, "num": 10}):
+            status, body = client.post("continue", about["id"], **options)
+            assert status == 400 and "would take more than 32 million samples" in body["error"]
+    status, body = client.post("vary", about["id"], num=10)  # at the model's rate, which is no more here
+    assert status == 202 and client.wait(body)["state"] == "done"
+
+
 def test_old_sounds_make_room(pipe, monkeypatch):
     kept = sounds.Sounds(pipe.config.mel)
     monkeypatch.setattr(sounds, "MAX_FOLDER_BYTES", 100_000)
@@ -223,13 +239,13 @@ def test_old_sounds_make_room(pipe, monkeypatch):
 def test_jobs_wait_their_turn_and_can_be_stopped(pipe, monkeypatch):
     go, at_once = threading.Event(), []
 
-    def generate_many(options, progress):
+    def make(options, progress):
         at_once.append(options.prompt)
         assert go.wait(30)
         progress(1, 2)
         return []
 
-    monkeypatch.setattr(pipe, "generate_many", generate_many)
+    monkeypatch.setattr(pipe, "make", make)
     monkeypatch.setattr(jobs, "MAX_WAITING", 3)
     with serving(pipe) as client:
         first, second, third = (client.post("generate", prompt=name)[1] for name in "abc")
