@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config.settings import CheckpointConfig
+from ..durable import usual_rights
 from ..errors import SmgError
 from ..models.parts import Network, Part, parts_of
 from ..models.signature import Array, Axis
@@ -149,13 +150,13 @@ def save_half(model: nn.Module, path: Path, skip=frozenset()) -> None:
     """Write a model's state as float16 safetensors."""
     state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items() if k not in skip}
     save_file({k: v.contiguous() for k, v in state.items()}, path)
-    path.chmod(0o644)
+    usual_rights(path)
 
 
 def save_exact(model: nn.Module, path: Path) -> None:
     """Write a model's state as safetensors of its own precision."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
-    path.chmod(0o644)
+    usual_rights(path)
 
 
 @contextmanager

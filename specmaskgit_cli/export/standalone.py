@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..checkpoint.layout import Checkpoint, read_sums, write_config, write_sums
 from ..conditioning.bank import Bank
 from ..config.settings import to_dict
 from ..decoding.settings import DecodeSettings
+from ..durable import put
 from ..errors import SmgError
 from ..models.parts import PARTS
 from ..runtime import open_runtime
@@ -132,15 +132,15 @@ def _building(target: Path) -> Iterator[Path]:
         raise SmgError(f"{target} is there already; name a new directory")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        scratch.mkdir()
     except OSError as error:
         raise SmgError(f"{target} cannot be written: {error.strerror}") from None
     try:
         yield scratch
-        scratch.chmod(0o755)
         if target.is_dir():
             target.rmdir()
-        os.replace(scratch, target)
+        put(scratch, target)
     except OSError as error:
         raise SmgError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..config.settings import CheckpointConfig, from_dict, to_dict
+from ..durable import put, usual_rights
 from ..errors import SmgError
 from . import distributed
 from .memory import keep_freed_memory
@@ -216,10 +216,11 @@ class _Run:
             "optimizers": self.optimizers.state_dict(), "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(state, self.directory / "state.tmp")
-        os.replace(self.directory / "state.tmp", self.directory / "state.pt")
+        put(self.directory / "state.tmp", self.directory / "state.pt")
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
         save_file(tensors, self.directory / "model.tmp")
-        os.replace(self.directory / "model.tmp", self.directory / "model.safetensors")
+        usual_rights(self.directory / "model.tmp")
+        put(self.directory / "model.tmp", self.directory / "model.safetensors")
 
     def validate(self, smooth: dict[str, float | Tensor], report) -> dict[str, float]:
         """Metrics in process 0; the others have none, and wait for it at their next sum."""

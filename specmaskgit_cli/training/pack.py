@@ -19,6 +19,7 @@ from ..config.limits import check_config
 from ..config.settings import CheckpointConfig, differing
 from ..data.captions import paraphrases
 from ..data.clips import ClipCache
+from ..durable import usual_rights
 from ..errors import SmgError
 from ..export.graphs import as_stored, share, write_network
 from ..models.parts import NETWORKS, TEXT_FILES
@@ -151,4 +152,4 @@ def write_known_sounds(folder: Path, names: list[str], embeddings: np.ndarray) -
     (folder / "known_sounds.json").write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
     path = folder / "known_sounds.safetensors"
     save_arrays({"embeddings": embeddings.astype(np.float16)}, path)
-    path.chmod(0o644)
+    usual_rights(path)
