@@ -29,7 +29,7 @@ from .runtime import Runtime, open_runtime
 from .sounds.record import Origin, sha256
 from .sounds.sound import Sound
 from .synthesis.engine import Draw, Engine, Progress, Share, rng_of
-from .tasks import task_of
+from .tasks import check_made, task_of
 from .tasks.source import Source
 from .threads import one_blas_thread
 
@@ -55,19 +55,17 @@ def load(
     Raises:
         SmgError: no such model, a damaged one, or a backend or device that is not there.
     """
-    checkpoint, other = resolve(model, progress), None
-    if vocoder == GRIFFIN_LIM:
-        other = replace(checkpoint, config=replace(checkpoint.config, vocoder=VocoderConfig(kind=GRIFFIN_LIM)))
-    elif vocoder is not None:
-        other = resolve(vocoder, progress)
+    checkpoint = resolve(model, progress)
+    lender = None if vocoder in (None, GRIFFIN_LIM) else resolve(vocoder, progress)
+    other = VocoderConfig(kind=GRIFFIN_LIM) if vocoder == GRIFFIN_LIM else lender
     runtime = open_runtime(checkpoint, backend, device, threads, other)
     origin = Origin(
         model=checkpoint.config.name,
         model_hash=checkpoint.hash,
         source=_source(model or os.environ.get(ENVIRONMENT) or DEFAULT),
         backend=runtime.backend,
-        vocoder=vocoder if vocoder in (None, GRIFFIN_LIM) else _source(vocoder),
-        vocoder_hash=None if vocoder in (None, GRIFFIN_LIM) else other.hash,
+        vocoder=_source(vocoder) if lender else vocoder,
+        vocoder_hash=lender.hash if lender else None,
     )
     return Pipeline(checkpoint, runtime, origin)
 
@@ -108,19 +106,23 @@ class Pipeline:
             The sounds; none where an edit finds nothing to do.
 
         Raises:
-            SmgError: a file that cannot be read, or does not suit the task.
+            SmgError: a file that cannot be read, or does not suit the task; sounds larger than `bounds` allows.
         """
         task = task_of(options)
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
         origin = None
         if source is None:
-            read = task.path(options)
+            read = options.source
             origin = self.origin and replace(self.origin, input_sha256=sha256(read) if read else None)
             source = Source.read(read) if task.edits else None
+        edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
+        check_made(options, self.config.mel.sample_rate, *edited)
         prompts = self.engine.prompts
-        asked, warnings = prompts.condition(options), prompts.unfamiliar(options.prompt)
-        negative = prompts.text(options.negative) if options.negative else None
+        asked, negative = prompts.condition(options), None
+        warnings = prompts.unfamiliar(options.prompt) + (source.notes if source else ())
+        if options.negative:
+            negative = prompts.text(options.negative)
         sounds = []
         for index in range(options.num):
             started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)

@@ -7,41 +7,34 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..bounds import LOW_RATE, MAX_SAMPLES
+from ..durable import keep_rights, put
 from ..errors import SmgError, UsageError
 from .encoding import BITS, FORMATS, RATES, encoded
-from .metadata import check_tags, native_name
-
-_LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
-_BLOCK = 1 << 16  # samples
-
-
-@dataclass(frozen=True)
-class Audio:
-    """A decoded sound file: float32 samples [n, channels], rate in Hz, libsndfile's subtype and format names."""
-
-    samples: np.ndarray
-    rate: int
-    subtype: str
-    format: str
+from .inputs import stored
+from .metadata import check_tags
+from .samples import Audio, decode_file
 
 
-def read_audio(path: str | os.PathLike) -> Audio:
-    """Read a whole sound file of any kind that libsndfile knows.
+def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int = LOW_RATE) -> Audio:
+    """Read a whole sound file of any kind that libsndfile knows; `most` and `resampled` as in `read_samples`.
+
+    "-" is standard input; it and pipes are read once and kept, so that they can be read again.
 
     Raises:
-        SmgError: the file is missing, a directory, unreadable, empty, not audio, or holds no or non-finite samples.
+        SmgError: the file is missing, a directory, unreadable, empty, not audio, or out of bounds in its rate, its
+            channels, its length or its samples, as `read_samples` says.
     """
-    import soundfile
-
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        with stored(path).open("rb") as file:
+            if not file.read(1):
+                raise SmgError(f"{path} is empty (0 bytes); name a sound file")
+            file.seek(0)
+            return decode_file(file, path, most, resampled, stored(path))
     except FileNotFoundError:
         raise SmgError(f"{path}: no such file; check the path") from None
     except IsADirectoryError:
@@ -50,30 +43,11 @@ def read_audio(path: str | os.PathLike) -> Audio:
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SmgError(f"{str(path)!r} cannot be the name of a file: {error}") from None
-    if empty:
-        raise SmgError(f"{path} is empty (0 bytes); name a sound file")
-    try:
-        with soundfile.SoundFile(native_name(path)) as file:
-            # In blocks, because a header may promise more samples than the file or the memory holds.
-            blocks = []
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block)
-            rate, subtype, kind = file.samplerate, file.subtype, file.format
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
-        raise SmgError(f"{path}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3") from None
-    if not blocks:
-        raise SmgError(f"{path} holds no samples; name a file with sound in it")
-    samples = np.concatenate(blocks)
-    if not np.isfinite(samples).all():
-        raise SmgError(f"{path} holds samples that are infinite or not a number; export it again")
-    if max(samples.max(), -samples.min()) > _LOUDEST:
-        raise SmgError(f"{path} holds samples beyond {_LOUDEST:g} times full scale; export it again")
-    return Audio(samples, rate, subtype, kind)
 
 
 def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:
     """The mean of a file's channels at `rate` Hz, float32 [n]. Raises SmgError as read_audio does."""
-    audio = read_audio(path)
+    audio = read_audio(path, resampled=rate)
     return resample(to_mono(audio.samples), audio.rate, rate)
 
 
@@ -214,6 +188,8 @@ def check_writable(path: str | os.PathLike) -> None:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes the place of `path` if the block ends well.
 
+    A file that was there hands on its mode and its owner.
+
     Whatever ends the block otherwise, an interrupt too, the temporary file is removed and `path` is as it was.
 
     Raises:
@@ -224,8 +200,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temporary = final.with_name(f".smg-{secrets.token_hex(6)}.tmp")
     try:
         temporary.touch(exist_ok=False)
+        if final.exists():
+            keep_rights(final, temporary)
         yield temporary
-        os.replace(temporary, final)
+        put(temporary, final)
     except OSError as error:
         raise SmgError(f"cannot write {path}: {error.strerror or error}") from None
     finally:

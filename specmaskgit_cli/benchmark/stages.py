@@ -1,19 +1,27 @@
-"""Where the time of a sound goes: a runtime and a pipeline that watch the clock around what they pass on."""
+"""Where the time of a sound goes: the clock around every stage of a pipeline."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
 from ..pipeline import Pipeline
+from ..runtime import Runtime
 from ..synthesis.engine import Engine
 from .flops import generator_flops
 
-# The methods of a runtime that are stages of their own.
-_METHODS = {"embed_text": "text encoder", "hidden": "generator", "logits": "head", "decode": "tokenizer decoder"}
+# What a runtime computes, by the names that it tells observers, that is a stage of its own.
+_COMPUTED = {
+    "text_encoder": "text encoder",
+    "generator": "generator",
+    "head": "head",
+    "tokenizer_decoder": "tokenizer decoder",
+    "vocode": "vocoder",
+}
 STAGES = ("text encoder", "generator", "head", "sampling", "tokenizer decoder", "vocoder", "other")
 
 
@@ -49,33 +57,10 @@ class Clock:
         return found
 
 
-class TimedRuntime:
-    """A runtime whose calls are timed; all else is the runtime's own."""
-
-    def __init__(self, runtime, clock: Clock):
-        self._runtime, self._clock = runtime, clock
-
-    def __getattr__(self, name: str):
-        value = getattr(self._runtime, name)
-        if name not in _METHODS:
-            return value
-
-        def timed(*arguments):
-            with self._clock.time(_METHODS[name]):
-                result = value(*arguments)
-            if name == "hidden":
-                batch, rows, columns = arguments[0].shape[:3]
-                self._clock.tokens = max(self._clock.tokens, batch * rows * columns)
-                self._clock.flops += generator_flops(self._runtime.config, batch, columns, arguments[4].shape[1])
-            return result
-
-        return timed
-
-
 class TimedEngine(Engine):
-    """An engine that times decoding and vocoding, on a timed runtime."""
+    """An engine that times decoding."""
 
-    def __init__(self, checkpoint: Checkpoint, runtime: TimedRuntime, clock: Clock):
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime, clock: Clock):
         super().__init__(checkpoint, runtime)
         self.clock = clock
 
@@ -83,18 +68,27 @@ class TimedEngine(Engine):
         with self.clock.time("decoding"):
             return super().fill(*arguments)
 
-    def vocode(self, *arguments) -> np.ndarray:
-        with self.clock.time("vocoder"):
-            return super().vocode(*arguments)
-
 
 class TimedPipeline(Pipeline):
-    """A pipeline whose engine is timed."""
+    """A pipeline that times decoding, and has its runtime watched by the clock."""
 
     def __init__(self, pipe: Pipeline, clock: Clock):
-        runtime = TimedRuntime(pipe.runtime, clock)
-        super().__init__(pipe.checkpoint, runtime)
-        self.engine, self.clock = TimedEngine(pipe.checkpoint, runtime, clock), clock
+        super().__init__(pipe.checkpoint, pipe.runtime)
+        self.engine, self.clock = TimedEngine(pipe.checkpoint, pipe.runtime, clock), clock
+        self.runtime.observers.append(self._observe)
+
+    @contextmanager
+    def _observe(self, name: str, inputs: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Time what the runtime computes, if it is a stage of its own."""
+        if name not in _COMPUTED:
+            yield
+            return
+        with self.clock.time(_COMPUTED[name]):
+            yield
+        if name == "generator":
+            batch, rows, columns = inputs["mask"].shape
+            self.clock.tokens = max(self.clock.tokens, batch * rows * columns)
+            self.clock.flops += generator_flops(self.config, batch, columns, inputs["cells"].shape[1])
 
     def forget(self) -> None:
         """Start the clock anew, with a prompt that has not been heard before."""

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
-from .report import REPLACED, Failures, print_json
+from .report import Failures, print_json
 
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Sound files; they are only read.", show_default=False)
@@ -35,21 +36,20 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
                 damage = str(error)
             documents.append(measured | {"metadata": record and record.to_dict(), "metadata_error": damage})
             if not as_json:
-                lines = [""] * (len(documents) > 1) + _lines(measured, record, damage)
-                print("\n".join("".join(c if c.isprintable() else REPLACED for c in line) for line in lines))
+                for line in [""] * (len(documents) > 1) + _lines(measured, record, damage):
+                    say(line)
     if as_json:
         print_json("info", {"files": documents, "failures": failures.found})
     failures.end()
 
 
 def _measure(file: str) -> dict:
-    import numpy as np
-
     from ..audio.files import read_audio
+    from ..audio.levels import peak_of
     from ..audio.loudness import integrated_loudness, true_peak_db
 
     audio = read_audio(file)
-    peak = float(np.abs(audio.samples).max())
+    peak = peak_of(audio.samples)
     return {
         "file": file,
         "seconds": round(len(audio.samples) / audio.rate, 6),
@@ -60,6 +60,7 @@ def _measure(file: str) -> dict:
         "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),
         "true_peak_db": _decibels(true_peak_db(audio.samples, audio.rate)),
         "lufs": _decibels(integrated_loudness(audio.samples, audio.rate)),
+        "warnings": list(audio.notes),
     }
 
 
@@ -72,8 +73,11 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
     from ..options import OutputOptions
 
     lines = [
-        "{file}  {seconds:.2f} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(**measured),
+        "{file}  {length} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(
+            length=_seconds(measured), **measured
+        ),
         "silent" if measured["peak_db"] is None else _levels(measured),
+        *(f"warning: {warning}" for warning in measured["warnings"]),
     ]
     if damage:
         return [*lines, f"metadata: {damage}"]
@@ -91,6 +95,11 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
     output = {name: value for name, value in document["output"].items() if value != usual[name]}
     settings = {name: value for name, value in document["options"].items() if value not in (None, False)}
     return lines + [f"  {name}: {_shown(value)}" for name, value in (settings | output).items()]
+
+
+def _seconds(measured: dict) -> str:
+    """To the millisecond, so that it can be given as an --end; two digits where these tell as much."""
+    return f"{measured['seconds']:.3f}".removesuffix("0")
 
 
 def _levels(measured: dict) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,12 @@ import typer
 
 from .. import __version__
 from ..errors import SmgError
+from ..terminal import say
 from . import common
-from .output_files import Targets
-from .run_tasks import make_sounds
+from .output_files import OutputFiles
+from .run_tasks import Session, make_sounds
+
+LONGEST = 60.0  # seconds: a file may come from anyone, and ask for weeks of work
 
 
 def replay(
@@ -25,6 +27,7 @@ def replay(
     input: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the edited sound, or the one of --like, lies now.")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it even if that takes longer than a minute.")] = False,
     no_metadata: common.NoMetadata = False,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Found by its hash if not given.")] = None,
     vocoder: common.Vocoder = None,
@@ -52,13 +55,16 @@ def replay(
     if record.origin.version != __version__:
         warnings.append(f"it was made by smg {record.origin.version!r}, and this is {__version__}")
     for warning in warnings if not quiet else ():
-        print(f"smg: warning: {file}: {warning}; the sound may differ", file=sys.stderr)
+        say(f"smg: warning: {file}: {warning}; the sound may differ", error=True)
     output = output or str(path.with_name(f"{path.stem}.replay{path.suffix}"))
-    make_sounds(
-        "replay", [options], Targets.in_turn([1], output, image),
-        finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
-        device=device, threads=threads, play=play, as_json=as_json, quiet=quiet, label="replaying", original=file,
+    session = Session(
+        model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play, as_json=as_json,
+        quiet=quiet,
     )  # fmt: skip
+    files = OutputFiles.in_turn([1], output, image)
+    finish = replace(record.output, metadata=not no_metadata)
+    longest = None if yes else LONGEST
+    make_sounds("replay", [options], files, finish, session, label="replaying", original=file, longest=longest)
 
 
 def _with_input(record, named: str | None, warnings: list[str]):
@@ -79,7 +85,7 @@ def _with_input(record, named: str | None, warnings: list[str]):
         if named is None:
             raise SmgError(f"its input {path!r} has changed since; name one with --input")
         warnings.append(f"its input was another than {path!r}")
-    return replace(record.options, **{record.task.reads: path})
+    return record.options.with_source(path)
 
 
 def _models(origin, model: str | None, vocoder: str | None, warnings: list[str]) -> tuple[str | None, str | None]:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -42,6 +43,7 @@ def ui(
         raise SmgError("the page needs more packages; pip install 'specmaskgit-cli[ui]'") from None
     from ..pipeline import load
     from ..server.app import make_app
+    from ..server.connections import Connection
 
     listener, loopback = _listen(host, port)
     with listener:
@@ -49,15 +51,15 @@ def ui(
             pipe = load(model, backend, device, threads, vocoder, progress)
         if not loopback:
             warning = f"everyone who can reach {host} can use this page, without a password or encryption"
-            print("smg: warning:", warning, file=sys.stderr)
+            say("smg: warning:", warning, error=True)
         url = _url(listener)
         if as_json:
             print_json("ui", {"url": url, "model": pipe.config.name, "model_hash": pipe.checkpoint.hash})
         elif not quiet:
-            print(f"{url}  (Ctrl+C ends it)", flush=True)
+            say(f"{url}  (Ctrl+C ends it)")
         config = uvicorn.Config(
             make_app(pipe, (host, socket.gethostname())), log_level="warning", access_log=False, ws="none",
-            server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,
+            http=Connection, server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,
         )  # fmt: skip
         if not no_browser and _has_screen():
             import webbrowser

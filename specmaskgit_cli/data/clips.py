@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,27 @@ class ClipCache:
         mel = _map(self.pieces[clip.piece] / MEL, np.float16).reshape(-1, self.mel_config.n_mels)
         return mel[clip.start : clip.start + clip.frames]
 
+    def mels(self) -> Mels:
+        """The mels of all clips, each read when it is asked for."""
+        return Mels(self)
+
     def clip_wave(self, clip: Clip) -> np.ndarray:
         """Waveform of a whole clip, float32 [frames * hop]."""
         hop, wave = self.mel_config.hop_length, _map(self.pieces[clip.piece] / WAVE, np.int16)
         return wave[clip.start * hop : (clip.start + clip.frames) * hop].astype(np.float32) / 32768
+
+
+class Mels(Sequence):
+    """The mels of a cache's clips, float16 [frames, n_mels] each."""
+
+    def __init__(self, cache: ClipCache):
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.cache.clips)
+
+    def __getitem__(self, place):
+        return self.cache.clip_mel(self.cache.clips[place])
 
 
 @functools.lru_cache(maxsize=256)  # thousands of pieces at once would be more open files than systems allow
@@ -79,6 +97,11 @@ class Weighted:
 
     def draw(self, rng: np.random.Generator) -> int:
         return min(int(self.cumulative.searchsorted(rng.random(), side="right")), len(self.cumulative) - 1)
+
+
+def cache_folder() -> Path:
+    """Where decoded clips and prepared material are kept: SMG_CACHE, or ~/.cache/smg."""
+    return Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg")
 
 
 def open_cache(
@@ -100,7 +123,7 @@ def open_cache(
     """
     training, validation = split_sources(find_sources(data))
     sources = training + validation
-    root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "clips"
+    root = cache_root or cache_folder() / "clips"
     pieces = [root / _digest(source, mel) for source in sources]
     mine = list(zip(sources, pieces, strict=True))[distributed.rank() :: distributed.size()]
     jobs = [(*job, mel, waves) for job in mine if not _is_complete(job[1], waves)]
@@ -222,7 +245,7 @@ class _CacheWriter:
             self.wave.write((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
         m = log_mel(x, self.config).T.astype(np.float16)
         self.mel.write(np.ascontiguousarray(m).tobytes())
-        self.clips.append({"key": key, "start": self.frames, "frames": len(m)} | _described(info))
+        self.clips.append({"key": key, "start": self.frames, "frames": len(m)} | described(info))
         self.frames += len(m)
         return None
 
@@ -233,7 +256,7 @@ class _CacheWriter:
         (self.directory / INDEX).write_text(json.dumps({"clips": self.clips, "remarks": remarks}))
 
 
-def _described(info: dict) -> dict:
+def described(info: dict) -> dict:
     """Caption, label and the rest of what is known about a clip; its caption stands in where no one label is a word."""
     label = info.get("label", "")
     if SEPARATOR in label or not any(map(str.isalpha, label)):

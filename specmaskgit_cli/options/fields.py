@@ -66,7 +66,6 @@ def options_of(kind: type) -> dict[str, Option]:
     return found
 
 
-@dataclass(frozen=True)
 class Options:
     """Base of dataclasses whose fields are options; all values are checked when one is made.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from ..bounds import check_result
 from ..errors import UsageError
 from .base import SamplingOptions
 from .fields import OUTPUT, Options, option
 from .kinds import Choice, Flag, Number, Whole
+from .tasks import GenerateOptions
 
 _output = partial(option, group=OUTPUT)
 
@@ -29,7 +31,7 @@ class OutputOptions(Options):
     )
     trim: bool = _output(False, Flag(), "Cut the silence at both ends.")
     bits: str | None = _output(
-        None, Choice(("16", "24", "32f")), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
+        None, Choice("16", "24", "32f"), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
     )
     rate: int | None = _output(None, Whole(8000, 192_000), "Resample, such as to 44100 or 48000.", metavar="HZ")
     channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or make two channels of one.", metavar="1|2")
@@ -41,6 +43,8 @@ class OutputOptions(Options):
             raise UsageError("lufs sets the level that no-normalize would leave alone; give one of them")
 
     def check(self, options: SamplingOptions) -> None:
-        """Raise UsageError where the sound of a task cannot be finished so."""
+        """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
+        if self.rate is not None and isinstance(options, GenerateOptions):
+            check_result(options.seconds, self.rate, self.channels or 1)
         if self.trim and options.loops:
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")

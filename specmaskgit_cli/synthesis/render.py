@@ -6,12 +6,11 @@ import numpy as np
 
 from ..audio.levels import crossfade
 from ..runtime.base import Runtime
-from ..spectrogram.griffin_lim import Known, griffin_lim
+from ..spectrogram.griffin_lim import Known
 from ..spectrogram.mel import noise_mel
 
 MEL_SECONDS = 11.9  # of the token grid, decoded at a time
 WAVE_SECONDS = 11.89  # of mel, vocoded at a time
-JOIN_ITERATIONS = 16  # of Griffin-Lim, to bring new sound in phase with what is around it
 OVERLAP_SECONDS = 0.19  # by which vocoded pieces overlap
 
 
@@ -29,7 +28,7 @@ def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator
     for start in range(0, columns, size):
         stop = min(start + size, columns)
         low, high = max(0, start - context), min(columns, stop + context)
-        mel = runtime.decode(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
+        mel = runtime.decode_tokens(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
         pieces.append(mel[:, (start - low) * patch : (stop - low) * patch])
     return np.concatenate(pieces, axis=1)
 
@@ -39,8 +38,7 @@ def mel_to_waveform(
 ) -> np.ndarray:
     """Natural-log mel [n_mels, frames] to waveform float32 [frames * hop_length], by the checkpoint's vocoder.
 
-    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing. What is `known` of the waveform stays,
-    and the rest is made to join it.
+    `rng` and `known` as of `runtime.vocoder.Vocoder.vocode`.
     """
     cfg, frames = runtime.config.mel, mel.shape[1]
     hop, size = cfg.hop_length, cfg.frames(WAVE_SECONDS)
@@ -49,7 +47,7 @@ def mel_to_waveform(
         # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
         low = max(0, start - cfg.frames(OVERLAP_SECONDS))
         stop = frames if frames - start < 2 * size else start + size
-        piece = _vocode(runtime, mel[:, low:stop], rng, known and known.cut(low, stop, hop))
+        piece = runtime.vocode(mel[:, low:stop], rng, known and known.cut(low, stop, hop))
         if pieces:
             overlap = (start - low) * hop
             joined = crossfade(pieces[-1][-overlap:], piece[:overlap], overlap)
@@ -59,14 +57,3 @@ def mel_to_waveform(
         if stop == frames:
             break
     return np.concatenate(pieces)
-
-
-def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None) -> np.ndarray:
-    vocoder = runtime.source("vocoder").config.vocoder
-    if vocoder.kind == "griffin-lim":
-        iterations = max(vocoder.iterations, JOIN_ITERATIONS) if known else vocoder.iterations
-        return griffin_lim(mel, runtime.config.mel, iterations, rng=rng, known=known)
-    waveform = runtime.vocode(mel[None])[0]
-    if known is None:
-        return waveform
-    return griffin_lim(mel, runtime.config.mel, JOIN_ITERATIONS, rng=rng, known=known, start=waveform)

@@ -116,7 +116,7 @@ def _levels(engine: Engine, wave: np.ndarray, length: int, known: np.ndarray) ->
     cfg = engine.config.mel
     found = envelope(wave, cfg, len(known))
     heard = np.arange(len(found)) * step_samples(cfg) < length
-    return engine.runtime.estimate(found[None], known[None], heard[None])[0]
+    return engine.runtime.estimate_envelope(found[None], known[None], heard[None])[0]
 
 
 def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:

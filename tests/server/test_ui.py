@@ -1,83 +1,31 @@
 """The web page: its HTTP interface with its limits, and each task done once in a real browser."""
 
-import http.client
-import io
-import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from support.json_page import parsed
+from support.page_server import Client, serving
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from specmaskgit_cli import load  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
+from specmaskgit_cli.options import options_of  # noqa: E402
 from specmaskgit_cli.server import app as server  # noqa: E402
 from specmaskgit_cli.server import jobs, sounds  # noqa: E402
 from specmaskgit_cli.sounds.record import read_record  # noqa: E402
+from specmaskgit_cli.tasks import TASKS  # noqa: E402
 
 QUICK = {"prompt": "dog bark", "seconds": 1.0, "steps": 2}
-
-
-class Client:
-    """Requests to a server at a port, sent exactly as given."""
-
-    def __init__(self, port: int):
-        self.port = port
-
-    def __call__(self, method, path, body=None, headers=None):
-        """Status, headers and body, which is decoded where it is JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        body = json.dumps(body) if isinstance(body, (dict, list)) else body
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        kind = answer.headers.get("content-type", "")
-        return answer.status, answer.headers, json.loads(content) if kind == "application/json" else content
-
-    def post(self, task, source=None, **options):
-        return self("POST", "/api/jobs", {"task": task, "source": source, "options": options})[::2]
-
-    def wait(self, job):
-        """The job as it is when it has ended."""
-        for _ in range(6000):
-            told = self("GET", f"/api/jobs/{job['id']}")[2]
-            if told["state"] in ("done", "failed"):
-                return told
-            time.sleep(0.05)
-        raise AssertionError(f"still {told}")
-
-    def upload(self, samples, rate=22050, format="WAV"):
-        data = io.BytesIO()
-        soundfile.write(data, samples, rate, format=format)
-        return self("POST", "/api/sounds", data.getvalue())[::2]
-
-
-@contextmanager
-def serving(pipe):
-    config = uvicorn.Config(server.make_app(pipe), port=0, log_level="warning", ws="none")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        while not running.started:
-            time.sleep(0.02)
-        yield Client(running.servers[0].sockets[0].getsockname()[1])
-    finally:
-        running.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +65,16 @@ def test_a_sound_is_made_told_of_and_downloaded(client, tmp_path):
     assert client("GET", f"/api/sounds/{again['id']}/audio")[2] == data
 
 
+def test_the_form_is_made_from_the_options(client):
+    tasks = client("GET", "/api/about")[2]["tasks"]
+    assert list(tasks) == list(TASKS)
+    for task, options in tasks.items():
+        assert options.keys() == options_of(TASKS[task].options).keys() - {"input", "like", "like_weight"}
+    steps, order = tasks["vary"]["steps"], tasks["vary"]["order"]
+    assert (steps["kind"], steps["low"], steps["high"], steps["default"]) == ("Whole", 1, 64, 2)
+    assert order["words"][0] == order["default"] == "confidence" and order["group"] == "Sampling"
+
+
 def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
     box = {"start": 0.3, "end": 0.6, "low": 500, "high": None}
     (made,) = client.wait(client.post("inpaint", noise, boxes=[box], steps=2)[1])["sounds"]
@@ -134,7 +92,7 @@ def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
         ({"task": "generate", "options": {**QUICK, "steps": "many"}}, 400, "whole number"),
         ({"task": "generate", "options": {**QUICK, "guidance": float("nan")}}, 400, "guidance"),
         ({"task": "generate", "options": {"prompt": " "}}, 400, "prompt is empty"),
-        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "metadata"),
+        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "use up to 2000"),
         ({"task": "generate", "options": {"prompt": "a", "like": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {"input": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {}}, 400, "generate or upload a sound first"),
@@ -206,6 +164,22 @@ def test_uploads_are_limited_and_checked(client, monkeypatch):
     assert client("POST", "/api/sounds", b"")[0] == 400
 
 
+def test_what_would_take_all_memory_is_refused(client):
+    """A small upload of many channels or a high rate is as large as any other once it goes on for a minute."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 1024))
+    for rate, channels, words in ((10_000_000, 1, "10000000 Hz"), (1, 1, "1 Hz"), (22050, 1024, "1024 channels")):
+        status, body = client.upload(noise[:2000, :channels], rate)
+        assert status == 400 and words in body["error"]
+    for rate, channels in ((768_000, 1), (22050, 32)):
+        status, about = client.upload(noise[:, :channels], rate)
+        assert status == 201
+        for options in ({"seconds": 60}, {"seconds": 6, "num": 10}):
+            status, body = client.post("continue", about["id"], **options)
+            assert status == 400 and "would take more than 32 million samples" in body["error"]
+    status, body = client.post("vary", about["id"], num=10)  # at the model's rate, which is no more here
+    assert status == 202 and client.wait(body)["state"] == "done"
+
+
 def test_old_sounds_make_room(pipe, monkeypatch):
     kept = sounds.Sounds(pipe.config.mel)
     monkeypatch.setattr(sounds, "MAX_FOLDER_BYTES", 100_000)
@@ -243,6 +217,41 @@ def test_jobs_wait_their_turn_and_can_be_stopped(pipe, monkeypatch):
         assert client("GET", "/api/jobs/0")[0] == 404
 
 
+def test_no_client_takes_the_whole_queue(pipe, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [] if go.wait(30) else None)
+    monkeypatch.setattr(jobs, "MAX_OF_CLIENT", 2)
+    with serving(pipe) as client:
+        made = [client.post("generate", prompt=name) for name in "abc"]
+        assert [status for status, _ in made] == [202, 202, 503]
+        assert "2 jobs of yours" in made[2][1]["error"]
+        go.set()
+        assert client.wait(made[1][1])["state"] == "done"
+        assert client.post("generate", prompt="d")[0] == 202
+
+
+@pytest.mark.parametrize(
+    "task, options, fits",
+    [
+        ("generate", {"prompt": "a", "seconds": 120, "num": 10}, True),
+        ("generate", {"prompt": "a", "seconds": 120, "steps": 64, "num": 10}, False),
+        ("generate", {"prompt": "a", "seconds": 120, "candidates": 8, "num": 10, "steps": 4}, False),
+        ("vary", {"num": 10, "steps": 64}, True),
+        ("inpaint", {"boxes": [{"start": 0, "end": 1}], "num": 10, "steps": 64}, True),
+        ("continue", {"seconds": 120, "steps": 64, "num": 3}, False),
+        ("loop", {"join": 8, "steps": 64, "num": 10}, True),
+    ],
+)
+def test_the_work_of_a_job_is_bounded(pipe, monkeypatch, task, options, fits):
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [])
+    with serving(pipe) as client:
+        sound = client.upload(np.random.default_rng(0).standard_normal(8000) * 0.1, 8000)[1]
+        source = None if task == "generate" else sound["id"]
+        status, told = client.post(task, source, **options)
+        assert status == (202 if fits else 400)
+        assert fits or "more than this page makes at once" in told["error"]
+
+
 def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
     command = [sys.executable, "-m", "specmaskgit_cli", "ui", "--port", "0", "--no-browser", "--host", "0.0.0.0"]
     environment = {"SMG_MODEL": str(trained[1]), "TMPDIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
@@ -262,10 +271,10 @@ def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
 
 
 def test_what_the_command_cannot_do_is_one_line(capsys, monkeypatch, client):
-    assert _run(["ui", "--port", str(client.port), "--no-browser"]) == 1
+    assert run(["ui", "--port", str(client.port), "--no-browser"]) == 1
     assert f"port {client.port}" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert _run(["ui"]) == 1
+    assert run(["ui"]) == 1
     assert "pip install 'specmaskgit-cli[ui]'" in capsys.readouterr().err
 
 
@@ -334,7 +343,7 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         recorded = client("GET", f"/api/sounds/{items.first.get_attribute('data-id')}")[2]
         assert recorded["task"] == "upload" and 0.5 < recorded["seconds"] < 5 and recorded["channels"] == 1
         page.locator("input[value=sketch]").check(force=True)
-        assert page.get_by_label("follow loudness only").is_visible()
+        assert page.get_by_label("Follow when it is loud").is_visible()
         page.get_by_label("Prompt").fill("rain")
         run("sketch")
         run("loop")
