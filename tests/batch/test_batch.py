@@ -224,6 +224,26 @@ def test_a_row_that_fails_does_not_stop_the_others(folder, capsys):
     assert batch(text, "-q") == 1 and [line["row"] for line in lines()] == [1, 2, 1]
 
 
+def test_a_full_disk_ends_the_batch(folder, capsys, monkeypatch):
+    text = "prompt,seconds,steps\nrain,0.4,2\nwind,0.4,2\nsea,0.4,2\n"
+    usual, left = Path.write_bytes, [1]
+
+    def limited(self, data):
+        if left and self.name == "part":
+            left.pop()
+        elif self.name in ("part", "probe"):
+            raise OSError(28, "No space left on device")
+        return usual(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", limited)
+    assert batch(text, "-q", "--workers", "1") == 1
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2 and "row 2" in err[0] and "No space left on device; make room" in err[1]
+    assert [line["status"] for line in lines()] == ["done", "failed"]
+    monkeypatch.setattr(Path, "write_bytes", usual)
+    assert batch(text, "-q", "--workers", "1") == 0 and len(contents()) == 3
+
+
 def test_an_edit_with_nothing_to_do_is_done(folder, capsys):
     soundfile.write("full.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
     text = "task,input\nextend,full.wav\n"
