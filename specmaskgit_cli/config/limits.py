@@ -39,8 +39,8 @@ _MOST = 32  # values in a list, such as the rates of a vocoder
 
 def check_config(config: CheckpointConfig, where: str) -> None:
     """Raise SmgError for settings that no model can have, with the setting named."""
-    for part in ("mel", "tokenizer", "generator", "embedder", "vocoder", "envelope"):
-        for name, value in to_dict(getattr(config, part)).items():
+    for part, settings in to_dict(config).items():
+        for name, value in settings.items() if isinstance(settings, dict) else ():
             low, high = _LIMITS.get(f"{part}.{name}", _LIMIT)
             if isinstance(value, (list, tuple)) and (len(value) > _MOST or any(_long(item) for item in value)):
                 raise SmgError(f"{where}: {part}: {name} has more than {_MOST} values, or one out of 0 to {_LIMIT[1]}")

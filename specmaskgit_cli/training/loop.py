@@ -239,8 +239,9 @@ class _Run:
         return metrics
 
 
-def load_run(directory: Path, model: nn.Module) -> nn.Module:
-    """Put a run's averaged weights into `model`; float32, eval mode.
+def load_run(directory: Path, model: nn.Module, trained_as: str = "") -> nn.Module:
+    """Put a run's averaged weights into `model`; float32, eval mode. `trained_as` is what the run's model calls it,
+    where it is but a part of that.
 
     Raises:
         SmgError: there is no finished save, or it is of another shape.
@@ -249,7 +250,9 @@ def load_run(directory: Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise SmgError(f"{directory}: no model.safetensors; has this run saved yet?")
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        prefix = f"{trained_as}." if trained_as else ""
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     except RuntimeError as error:
         raise SmgError(f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
     return model.eval()
