@@ -346,13 +346,17 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(folder, capsys, worke
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_interrupted_it_keeps_what_was_done(folder, workers):
+@pytest.mark.parametrize(
+    "number, to_all, code", [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129)]
+)
+def test_interrupted_it_keeps_what_was_done(folder, workers, number, to_all, code):
     Path("many.csv").write_text("prompt,seconds,steps\n" + "".join(f"sound {i},1,4\n" for i in range(40)))
     process = _start("out", "--workers", workers)
     _wait_for_rows(process, Path("out/results.jsonl"), 2)
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: all processes of the terminal get it
+    # Ctrl-C and the end of a terminal reach all its processes; `kill` one alone.
+    (os.killpg if to_all else os.kill)(process.pid, number)
     out, err = process.communicate(timeout=300)
-    assert process.returncode == 130 and b"Traceback" not in err and _alone(process.pid)
+    assert process.returncode == code and b"Traceback" not in err and _alone(process.pid)
     assert 2 <= len(lines()) < 40 and not Path("out/.smg-batch").exists()
     names = [f["file"] for line in lines() for f in line["files"]]
     assert set(names) <= set(contents()) and len(contents()) - len(names) <= 1
