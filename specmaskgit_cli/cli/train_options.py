@@ -53,8 +53,8 @@ def train_options(minutes, steps, batch, seed, device, precision, threads, accum
     require_torch()
     import torch
 
+    from .. import distributed
     from ..threads import allowed_threads
-    from ..training import distributed
     from ..training.loop import TrainOptions
 
     try:
@@ -83,7 +83,7 @@ def told_unless(quiet: bool) -> Callable[[str], None]:
     """What says something on standard error, once however many processes train; or says nothing."""
 
     def report(text: str) -> None:
-        from ..training import distributed
+        from .. import distributed
 
         if not (quiet or distributed.rank()):
             typer.echo(text, err=True)

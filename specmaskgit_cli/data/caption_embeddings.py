@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..training import distributed
+from .. import distributed
 from .captions import paraphrases
 
 

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import distributed
 from ..config.settings import MelConfig, to_dict
 from ..errors import SmgError
 from ..spectrogram.mel import log_mel
-from ..training import distributed
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}
 PEAK = 0.9

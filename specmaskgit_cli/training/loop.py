@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .. import distributed
 from ..config.settings import CheckpointConfig, from_dict, to_dict
 from ..errors import SmgError
-from . import distributed
 from .optim import Optimizers
 from .parts import Part, drawn_parts
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from . import distributed
+from .. import distributed
 
 
 def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:

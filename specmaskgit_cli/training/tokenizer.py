@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import distributed
 from ..config.settings import CheckpointConfig
 from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
 from ..data.clips import ClipCache, Weighted
 from ..models.tokenizer import Tokenizer
 from ..spectrogram.mel import noise_mel
-from . import distributed
 from .codebooks import Seen, TrainableTokenizer
 from .energy import energy_score, texture_score
 from .loop import Stage, TrainOptions
