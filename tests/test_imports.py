@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "specmaskgit_cli"
 # What is at the top of the package, folders and files. Each imports itself and what stands on the lines above its own.
 LAYERS = [
-    "__init__ errors threads distributed",
-    "config decoding",
+    "__init__ errors",
+    "config decoding distributed threads",
     "options",
     "audio checkpoint",
     "conditioning spectrogram",
