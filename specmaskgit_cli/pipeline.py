@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.levels import fade, normalize_peak, peak_gain
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .conditioning.bank import Manner, joined
@@ -23,26 +22,28 @@ from .decoding.settings import DecodeSettings
 from .options import (
     Box,
     ContinueOptions,
-    EditOptions,
     ExtendOptions,
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
+    SamplingOptions,
     SketchOptions,
     VaryOptions,
 )
 from .runtime import Runtime, open_runtime
 from .sounds.record import Origin, sha256
 from .sounds.sound import Sound
+from .synthesis.engine import CONTEXT_COLUMNS, MIN_COLUMNS
 from .synthesis.prompts import Conditions
 from .synthesis.render import mel_to_waveform, tokens_to_mel
+from .tasks import task_of
+from .tasks.regenerate import Request
+from .tasks.source import Source
 from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     from .tasks.embed import Embedding, EmbedOptions
 
-CONTEXT_COLUMNS = 13  # of a window past the first, already decided: about 2.4 s
-MIN_COLUMNS = 2
 # The loudest cell, in nats, of a sound that has hardly anything in it but a gap: 1 in some hundred, of prompts whose
 # sounds die away. It is drawn again. Of 390 ordinary ones the softest had -1.7.
 FAINT = -3.0
@@ -105,74 +106,72 @@ class Pipeline:
         Raises:
             SmgError: an option out of range, or a `like` file that cannot be read.
         """
-        return self.generate_many(GenerateOptions(prompt=prompt, **{**options, "num": 1}))[0]
+        return self.make(GenerateOptions(prompt=prompt, **{**options, "num": 1}))[0]
 
     @one_blas_thread()
-    def generate_many(self, options: GenerateOptions, progress: Progress | None = None) -> list[Sound]:
+    def make(
+        self, options: SamplingOptions, progress: Progress | None = None, source: Source | None = None
+    ) -> list[Sound]:
         """`options.num` sounds with seeds seed, seed + 1, ...: the same whether made together or one by one.
 
-        Raises:
-            SmgError: a `like` file that cannot be read.
-        """
-        if options.seed is None:
-            options = replace(options, seed=secrets.randbelow(2**32 - options.num))
-        condition, style = self.conditions.wish(options)
-        negative = self.conditions.text(options.negative) if options.negative else None
-        warnings = self.conditions.unfamiliar(options.prompt)
-        count = self.count(progress, self._columns(options), options.num * options.candidates)
-        sounds = []
-        for seed in range(options.seed, options.seed + options.num):
-            started = time.perf_counter()
-            drawn = [
-                self._draw(options, condition, style, negative, np.random.default_rng([seed, candidate]), count)
-                for candidate in range(options.candidates)
-            ]
-            scores = [self.conditions.score(mel, condition) for mel, _ in drawn] if options.candidates > 1 else [None]
-            best = int(np.argmax(scores)) if options.candidates > 1 else 0
-            mel, rng = drawn[best]
-            samples, gain = self._finish(self.vocode(mel, rng), options, seed)
-            sounds.append(
-                Sound(
-                    samples, self.config.mel.sample_rate, mel, self.config.mel, seed,
-                    replace(options, seed=seed, num=1), scores[best], warnings, time.perf_counter() - started,
-                    gain=gain,
-                )
-            )  # fmt: skip
-        return self._signed(sounds, options.like)
+        Args:
+            options: of any task; their type says which.
+            progress: is called with (steps done, steps in all).
+            source: the sound to edit, where it is in memory; the path in the options is then only its name.
 
-    def edit_many(self, options: EditOptions, progress: Progress | None = None) -> list[Sound]:
-        """`options.num` edits of a file with seeds seed, seed + 1, ...; which task it is, the type of the options says.
+        Returns:
+            The sounds; none where an edit finds nothing to do.
 
         Raises:
             SmgError: a file that cannot be read, or does not suit the task.
         """
-        from .tasks import edit
-
-        return self._signed(edit(self, options, progress), options.input)
+        task = task_of(options)
+        if options.seed is None:
+            options = replace(options, seed=secrets.randbelow(2**32 - options.num))
+        in_memory = source is not None
+        if task.edits and not in_memory:
+            source = Source.read(task.path(options))
+        wish = None if task.edits else self.conditions.wish(options)
+        warnings = self.conditions.unfamiliar(options.prompt)
+        sounds = []
+        for index in range(options.num):
+            started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)
+            request = Request.of(self, one, one.seed, progress, wish).part(index, options.num)
+            result = task.run(request, source, one)
+            if result is None:
+                break
+            subtype = source.subtype if source and result.keeps_subtype else None
+            sounds.append(
+                Sound(
+                    result.samples, result.rate, result.mel, self.config.mel, one.seed, result.options or one,
+                    result.score, warnings + result.notes, time.perf_counter() - started, subtype, result.gain,
+                )
+            )  # fmt: skip
+        return sounds if in_memory else self._signed(sounds, task.path(options))
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
         """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""
-        return self.edit_many(InpaintOptions(input, boxes=boxes, **{**options, "num": 1}))[0]
+        return self.make(InpaintOptions(input, boxes=boxes, **{**options, "num": 1}))[0]
 
     def extend(self, input: str, **options) -> Sound | None:
         """Add missing high frequencies; options of ExtendOptions. None where nothing is missing."""
-        return next(iter(self.edit_many(ExtendOptions(input, **{**options, "num": 1}))), None)
+        return next(iter(self.make(ExtendOptions(input, **{**options, "num": 1}))), None)
 
     def continue_(self, input: str, seconds: float = 5.0, **options) -> Sound:
         """Go on after the end of a sound, or before its beginning; options of ContinueOptions."""
-        return self.edit_many(ContinueOptions(input, seconds=seconds, **{**options, "num": 1}))[0]
+        return self.make(ContinueOptions(input, seconds=seconds, **{**options, "num": 1}))[0]
 
     def vary(self, input: str, amount: float = 0.5, **options) -> Sound:
         """A sibling of a sound; options of VaryOptions."""
-        return self.edit_many(VaryOptions(input, amount=amount, **{**options, "num": 1}))[0]
+        return self.make(VaryOptions(input, amount=amount, **{**options, "num": 1}))[0]
 
     def sketch(self, input: str, prompt: str, **options) -> Sound:
         """What a prompt says in the contour of a sound; options of SketchOptions."""
-        return self.edit_many(SketchOptions(input, prompt=prompt, **{**options, "num": 1}))[0]
+        return self.make(SketchOptions(input, prompt=prompt, **{**options, "num": 1}))[0]
 
     def loop(self, input: str, **options) -> Sound:
         """A sound whose end runs into its beginning; options of LoopOptions."""
-        return self.edit_many(LoopOptions(input, **{**options, "num": 1}))[0]
+        return self.make(LoopOptions(input, **{**options, "num": 1}))[0]
 
     @one_blas_thread()
     def embed(self, input: str | os.PathLike, options: EmbedOptions | None = None, **values) -> Embedding:
@@ -192,19 +191,19 @@ class Pipeline:
         origin = replace(self.origin, input_sha256=sha256(read) if read else None)
         return [replace(sound, origin=origin) for sound in sounds]
 
-    def _draw(self, options, condition, style, negative, rng, count) -> tuple[np.ndarray, np.random.Generator]:
-        """A mel [n_mels, frames] of the asked length, and the generator that goes on to draw its phases."""
-        settings = options.decode_settings
+    def draw(self, request: Request, options: GenerateOptions, rng: np.random.Generator) -> np.ndarray:
+        """A mel [n_mels, frames] of the asked length; `rng` goes on to draw its phases."""
         config, columns = self.config, self._columns(options)
         frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
         weight = options.like_weight if options.prompt is not None else 1.0
-        for draw in range(DRAWS):
-            manner = self.conditions.drawn(condition, rng, columns, options.variety, style, weight)
-            told = count if draw == 0 else self.count(None, columns)
-            mel = self.new_mel(columns, condition, negative, settings, rng, told, manner)[:, :frames]
+        for attempt in range(DRAWS):
+            manner = self.conditions.drawn(request.condition, rng, columns, options.variety, request.style, weight)
+            count = self.count(request.progress if attempt == 0 else None, columns)
+            mel = self.new_mel(columns, request.condition, request.negative, request.settings, rng, count, manner)
+            mel = mel[:, :frames]
             if mel.max() > FAINT:
                 break
-        return mel, rng
+        return mel
 
     def new_mel(self, columns: int, condition, negative, settings, rng, count, manner) -> np.ndarray:
         """A mel [n_mels, frames] of so many columns, all of them generated; arguments as of `fill`."""
@@ -266,21 +265,6 @@ class Pipeline:
     def _columns(self, options: GenerateOptions) -> int:
         samples = math.ceil(options.seconds * self.config.mel.sample_rate)
         return max(MIN_COLUMNS, math.ceil(samples / self.config.column_samples))
-
-    def _finish(self, samples: np.ndarray, options: GenerateOptions, seed: int) -> tuple[np.ndarray, float]:
-        """Exactly as long as asked, peak at -1 dBFS, and without clicks at the ends, or at the join of a loop.
-
-        Also by what it was scaled for that.
-        """
-        rate = self.config.mel.sample_rate
-        samples = samples[: round(options.seconds * rate)]
-        if not options.loop:
-            return fade(normalize_peak(samples), rate), peak_gain(samples)
-        from .tasks.loop import JOIN_SECONDS, close_loop
-        from .tasks.regenerate import Request
-
-        closed, _ = close_loop(Request.of(self, options, seed), samples[:, None], rate, JOIN_SECONDS)
-        return normalize_peak(closed[:, 0]), peak_gain(closed)
 
 
 class Counter:

@@ -14,16 +14,18 @@ from pathlib import Path
 
 from .. import __version__
 from ..audio.encoding import FORMATS
+from ..data.tables import Row
 from ..errors import SmgError, UsageError
-from ..options import TASKS, OutputOptions, SamplingOptions, options_of
+from ..options import OutputOptions, SamplingOptions, options_of
 from ..sounds.record import check_size, sha256
-from .table import Row
+from ..tasks import TASKS, task_of
 
 FORMAT = 1  # of the keys; another one does all rows again
 SLUG_LENGTH = 40
 NAME_BYTES = 200  # of the 255 that file systems take
 _OUTPUT = tuple(options_of(OutputOptions))
-_COLUMNS = ("task", *dict.fromkeys(name for kind in TASKS.values() for name in options_of(kind)), *_OUTPUT, "output")
+_OPTIONS = dict.fromkeys(name for task in TASKS.values() for name in options_of(task.options))
+_COLUMNS = ("task", *_OPTIONS, *_OUTPUT, "output")
 
 
 class _CellError(UsageError):
@@ -56,12 +58,12 @@ class Job:
 
     @property
     def task(self) -> str:
-        return next(name for name, kind in TASKS.items() if kind is type(self.options))
+        return task_of(self.options).name
 
     @property
     def path(self) -> str | None:
         """Where the sound lies that it reads."""
-        return _reads(self.options)
+        return task_of(self.options).path(self.options)
 
     @property
     def names(self) -> list[str]:
@@ -126,7 +128,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         raise _CellError("task", f"unknown task {task!r}; use {', '.join(TASKS)}")
     name = cells.pop("output", None)
     output = _build(OutputOptions, {key: cells.pop(key) for key in _OUTPUT if key in cells})
-    kind = TASKS[task]
+    kind = TASKS[task].options
     for column in cells:
         if column not in options_of(kind):
             raise _CellError(column, f"{task} has no such option; leave the cell blank")
@@ -134,7 +136,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if column not in cells and option.default is ...:
             raise _CellError(column, f"{task} needs it; fill in the cell")
     options = _build(kind, cells)
-    read, digest = _reads(options), None
+    read, digest = TASKS[task].path(options), None
     if options.seed is None:
         options = dataclasses.replace(options, seed=_seed(task, options, same))
     if read is not None:
@@ -142,7 +144,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if path not in digests:
             digests[path] = sha256(path)
         if (digest := digests[path]) is None:
-            column = "input" if hasattr(options, "input") else "like"
+            column = TASKS[task].reads
             raise _CellError(column, f"{read!r} is no file that can be read; paths start at {folder.absolute()}")
         options = with_path(options, path)
     output.check(options)
@@ -177,7 +179,7 @@ def _seed(task: str, options: SamplingOptions, same: Counter) -> int:
 def _name(given: object, number: int, task: str, options: SamplingOptions, format: str) -> str:
     """Name of the file in the directory: the one given, or one of row and prompt; both get an extension."""
     if given is None:
-        about = options.prompt or f"{task} {Path(_reads(options)).stem}"
+        about = options.prompt or f"{task} {Path(TASKS[task].path(options)).stem}"
         return f"{number:04d}-{slug(about) or task}.{format}"
     if not isinstance(given, str):
         raise _CellError("output", f"is {given!r}; give it as text")
@@ -210,15 +212,11 @@ def _clashes(jobs: list[Job]) -> list[str]:
     return errors
 
 
-def _reads(options: SamplingOptions) -> str | None:
-    return options.input if hasattr(options, "input") else options.like
-
-
 def with_path(options: SamplingOptions, path: str | None) -> SamplingOptions:
     """The options with another sound to read; as they are where `path` is None."""
     if path is None:
         return options
-    return dataclasses.replace(options, **{"input" if hasattr(options, "input") else "like": path})
+    return dataclasses.replace(options, **{task_of(options).reads: path})
 
 
 def _digest(document: dict) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SmgError
-from ..options import EditOptions
 from .jobs import Job, with_path
 
 
@@ -78,9 +77,8 @@ class Worker:
             copy = folder / f"input{Path(job.read).suffix}"
             copy.write_bytes(data)
             options = with_path(options, str(copy))
-        make = self.pipe.edit_many if isinstance(options, EditOptions) else self.pipe.generate_many
         try:
-            sounds = make(options)
+            sounds = self.pipe.make(options)
         except SmgError as error:
             raise error if data is None else SmgError(str(error).replace(str(copy), job.read)) from None
         files, warnings = [], []

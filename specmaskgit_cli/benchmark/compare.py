@@ -45,7 +45,7 @@ def compare(options: BenchmarkOptions, report: Report = lambda text: None, build
     pipe, clock = open_timed(options)
     sound = options.sound()
     report(f"smg {pipe.config.name}")
-    pipe.generate_many(sound)
+    pipe.make(sound)
     ours = statistics.median(timed_sound(pipe, sound)[0] for _ in range(options.runs))
     found = described(options, pipe)
     programs = [_row(f"smg {pipe.config.name}", f"{options.steps} steps", ours, {}, options.seconds, ours)]

@@ -68,7 +68,7 @@ def benchmark(options: BenchmarkOptions, report: Report = lambda text: None) -> 
     sound = options.sound()
     report("warming up")
     first = time.perf_counter()
-    pipe.generate_many(sound)
+    pipe.make(sound)
     first = time.perf_counter() - first
     machine.reset_peak()
     stages, totals, cores = [], [], []
@@ -115,7 +115,7 @@ def timed_sound(pipe: TimedPipeline, sound: GenerateOptions) -> tuple[float, flo
     """Make what is asked for: seconds by the clock, and of all cores together."""
     pipe.forget()
     core, started = time.process_time(), time.perf_counter()
-    pipe.generate_many(sound)
+    pipe.make(sound)
     return time.perf_counter() - started, time.process_time() - core
 
 
@@ -172,7 +172,7 @@ def scaling(
     for seconds, num in dict.fromkeys(cases):
         report(f"{num} of {seconds:g} s")
         sound = replace(options.sound(), seconds=seconds, num=num)
-        pipe.generate_many(sound)
+        pipe.make(sound)
         machine.reset_peak()
         times, cores = zip(*(timed_sound(pipe, sound) for _ in range(options.runs)), strict=True)
         rows.append(

@@ -65,8 +65,8 @@ def edits(
     from ..evaluation.edits import evaluate_edits
 
     with progress_bar("evaluating", quiet) as progress:
-        report = progress and (lambda done: progress(done, clips))
-        results = evaluate_edits(pipe, data, clips, steps, prompts, seed, report, judge)
+        each = progress and (lambda done: progress(done, clips))
+        results = evaluate_edits(pipe, data, clips, steps, prompts, seed, each, judge, _told(quiet))
     if as_json:
         document = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "steps": steps} | results
         print_json("evaluate edits", document)
@@ -174,7 +174,7 @@ def sampling_command(
     from ..evaluation.tables import markdown
 
     with progress_bar("evaluating", quiet) as progress:
-        document = evaluate_sampling(pipe, data, options, sweep, output, progress, others)
+        document = evaluate_sampling(pipe, data, options, sweep, output, progress, others, _told(quiet))
     if as_markdown and not as_json:
         print("\n\n".join(map(markdown, tables(document))))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,7 @@ def probe(
     """
     from ..audio.files import atomic_path, check_writable
     from ..data.labels import read_labelled
+    from ..data.remarks import Remarks
     from ..evaluation.probe import ProbeOptions, collect
     from ..evaluation.probe import probe as classify
     from ..pipeline import load
@@ -57,7 +59,10 @@ def probe(
     for target in (cache, output):
         if target:
             check_writable(target)
-    clips = read_labelled(data, labels, fold, _conditions(where))
+    remarks = Remarks()
+    clips = read_labelled(data, labels, fold, _conditions(where), remarks)
+    for line in () if quiet else remarks.lines():
+        print(f"smg: {line}", file=sys.stderr)
     with progress_bar("downloading", quiet) as progress:
         pipe = load(model, backend, device, threads, progress=progress)
     look.chosen(pipe.config)

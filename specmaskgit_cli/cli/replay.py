@@ -79,7 +79,7 @@ def _with_input(record, named: str | None, warnings: list[str]):
         if named is None:
             raise SmgError(f"its input {path!r} has changed since; name one with --input")
         warnings.append(f"its input was another than {path!r}")
-    return replace(record.options, **{"input" if hasattr(record.options, "input") else "like": path})
+    return replace(record.options, **{record.task.reads: path})
 
 
 def _models(origin, model: str | None, vocoder: str | None, warnings: list[str]) -> tuple[str | None, str | None]:

@@ -44,8 +44,8 @@ def make_sounds(
         SmgError: a file that cannot be written or would replace one that is read, or what a single task raises, or
             that some of several have failed.
     """
-    from ..options import EditOptions
     from ..sounds.record import check_size
+    from ..tasks import task_of
 
     started = time.perf_counter()
     to_stdout = "-" in targets.all_files
@@ -57,9 +57,10 @@ def make_sounds(
         finish.check(options)
         if finish.metadata:
             check_size(options)
-    edits = isinstance(tasks[0], EditOptions)
-    what, paths = ("input sound", [o.input for o in tasks]) if edits else ("--like sound", [tasks[0].like])
-    read = {what: list(filter(None, paths)), "replayed sound": [original] if original else []}
+    task = task_of(tasks[0])
+    edits, paths = task.edits, [task.path(options) for options in tasks]
+    read = {"input sound" if edits else "--like sound": list(filter(None, paths))}
+    read |= {"replayed sound": [original] if original else []}
     reports, unchanged, failures = [], [], Failures(len(tasks))
     with targets.checked(read, finish):
         from ..pipeline import load
@@ -67,14 +68,13 @@ def make_sounds(
         with progress_bar("downloading", quiet) as progress:
             pipe = load(model, backend, device, threads, vocoder, progress)
         loaded = time.perf_counter()
-        make = pipe.edit_many if edits else pipe.generate_many
         for index, (options, files, images) in enumerate(zip(tasks, targets.files, targets.images, strict=True), 1):
             name = options.input if edits else options.prompt
             about = {"input" if edits else "prompt": name}
             several = f"{label} {index} of {len(tasks)}" if len(tasks) > 1 else label
             with failures.catch(name, **about):
                 with progress_bar(several, quiet) as progress:
-                    sounds = make(options, progress)
+                    sounds = pipe.make(options, progress)
                 # An edit may find nothing to do, and then writes nothing.
                 made = [
                     (sound.save(file, image, finish), file, image)

@@ -93,13 +93,12 @@ def _check(files: list[str], output: str | None, width: int | None) -> None:
 
 def _boxes(file: str, seconds: float) -> tuple:
     """What the file tells of its new parts; where that is damaged, a line says so, and the sound is shown without."""
-    from ..sounds.marks import marks
     from ..sounds.record import read_record
 
     try:
         record = read_record(file)
         # Of a sound that was trimmed nothing tells where it began.
-        return marks(record.options, seconds) if record and not record.output.trim else ()
+        return record.options.new_parts(seconds) if record and not record.output.trim else ()
     except SmgError as error:
         print(f"smg: warning: {error}", file=sys.stderr)
         return ()

@@ -1,25 +1,18 @@
-"""Captioned clips from a folder or WebDataset shards, decoded once into a cache of waveforms and log-mels.
+"""Captioned clips of folders and shards, decoded once into a cache of waveforms and log-mels.
 
-A source is a folder of audio files (captions in `captions.csv` / `captions.jsonl`, a .txt or .json file beside each
-clip, or else the file's own name) or one or more `.tar` shards in the WebDataset convention (`KEY.<audio>` and
-`KEY.json` or `KEY.txt`). The cache has a piece for each folder or shard: flat arrays, mapped into memory, so that a
-random crop costs microseconds whatever the size of the whole, and shards can be decoded side by side.
+The cache has a piece for each folder or shard: flat arrays, mapped into memory, so that a random crop costs
+microseconds whatever the size of the whole, and shards can be decoded side by side.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import hashlib
-import io
 import json
 import multiprocessing
 import os
-import re
 import shutil
-import tarfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +23,11 @@ from .. import distributed
 from ..config.settings import MelConfig, to_dict
 from ..errors import SmgError
 from ..spectrogram.mel import log_mel
+from .contents import Member, read_sound
+from .descriptions import SEPARATOR
+from .remarks import Remarks
+from .sources import find_sources, iterate_clips, split_sources
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}
 PEAK = 0.9
 INDEX, MEL, WAVE = "index.json", "mel.f16", "wave.i16"
 
@@ -85,95 +81,6 @@ class Weighted:
         return min(int(self.cumulative.searchsorted(rng.random(), side="right")), len(self.cumulative) - 1)
 
 
-def find_sources(data: list[Path]) -> list[Path]:
-    """The shards and folders named by --data: a folder that holds .tar files stands for its shards.
-
-    Raises:
-        SmgError: nothing usable is there.
-    """
-    found: list[Path] = []
-    for path in data:
-        if path.is_dir():
-            shards = sorted(path.glob("*.tar"))
-            found += shards or [path]
-        elif path.is_file() and path.suffix == ".tar":
-            found.append(path)
-        else:
-            raise SmgError(f"--data {path}: not a folder or a .tar shard")
-    if not found:
-        raise SmgError("--data names no folder and no .tar shard")
-    return found
-
-
-def split_sources(sources: list[Path]) -> tuple[list[Path], list[Path]]:
-    """(training, validation): shards named val* validate. Without any, 1 clip in 20 is held out by its key."""
-    validation = [s for s in sources if s.suffix == ".tar" and s.name.startswith("val")]
-    return [s for s in sources if s not in validation], validation
-
-
-def iterate_clips(source: Path) -> Iterator[tuple[str, bytes | Path, dict]]:
-    """Yield (key, audio, info) of one shard or folder; info has at least a caption."""
-    if source.suffix == ".tar":
-        yield from _iterate_shard(source)
-    else:
-        yield from _iterate_folder(source)
-
-
-def _iterate_shard(path: Path):
-    try:
-        with tarfile.open(path) as tar:
-            pending: dict[str, dict] = {}
-            for member in tar:
-                key, _, suffix = member.name.partition(".")
-                part = pending.setdefault(key, {})
-                part["." + suffix.lower()] = tar.extractfile(member).read()
-                audio = next((s for s in part if s in AUDIO_SUFFIXES), None)
-                if audio and (".json" in part or ".txt" in part):
-                    info = json.loads(part[".json"]) if ".json" in part else {"caption": part[".txt"].decode()}
-                    yield key, part[audio], info
-                    del pending[key]
-    except (tarfile.TarError, OSError, json.JSONDecodeError) as error:
-        raise SmgError(f"{path}: not a readable shard ({error})") from None
-
-
-def _iterate_folder(folder: Path):
-    captions = _folder_captions(folder)
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
-        name = str(path.relative_to(folder))
-        info = captions.get(name) or captions.get(path.name) or captions.get(path.stem)
-        if info is None and path.with_suffix(".json").exists():
-            info = json.loads(path.with_suffix(".json").read_text())
-        if info is None and path.with_suffix(".txt").exists():
-            info = {"caption": path.with_suffix(".txt").read_text().strip()}
-        if info is None:
-            info = {"caption": caption_from_name(path.stem)}
-        yield name, path, info
-
-
-def _folder_captions(folder: Path) -> dict[str, dict]:
-    rows: list[dict] = []
-    for name in ("captions.csv", "metadata.csv"):
-        if (folder / name).exists():
-            with open(folder / name, newline="", encoding="utf-8") as file:
-                rows += list(csv.DictReader(file))
-    for name in ("captions.jsonl", "metadata.jsonl"):
-        if (folder / name).exists():
-            rows += [json.loads(line) for line in (folder / name).read_text().splitlines() if line.strip()]
-    captions = {}
-    for row in rows:
-        file = row.get("file") or row.get("file_name") or row.get("filename")
-        if not file or not row.get("caption"):
-            raise SmgError(f"{folder}: a caption row has no `file` or no `caption` column: {row}")
-        captions[file] = {k: v for k, v in row.items() if k not in ("file_name", "filename")}
-    return captions
-
-
-def caption_from_name(stem: str) -> str:
-    """ "Dog_Bark-03" -> "dog bark"."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-.+]+|\d+", " ", stem)
-    return " ".join(words.lower().split()) or stem
-
-
 def open_cache(
     data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print, *, waves: bool = True,
     workers: int = 0, hold_out: frozenset[str] = frozenset(),
@@ -189,44 +96,59 @@ def open_cache(
             measured on recordings of another origin than its own.
 
     Raises:
-        SmgError: no clip could be decoded.
+        SmgError: a source that cannot be read, after all others were decoded; or no clip could be decoded.
     """
     training, validation = split_sources(find_sources(data))
     sources = training + validation
     root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "clips"
     pieces = [root / _digest(source, mel) for source in sources]
-    needed = MEL, INDEX, *([WAVE] if waves else [])
     mine = list(zip(sources, pieces, strict=True))[distributed.rank() :: distributed.size()]
-    jobs = [(*job, mel, waves) for job in mine if not all((job[1] / name).exists() for name in needed)]
+    jobs = [(*job, mel, waves) for job in mine if not _is_complete(job[1], waves)]
+    errors: list[SmgError] = []
     with contextlib.ExitStack() as stack:
         run = map
         if workers > 1 and len(jobs) > 1:
             pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
             run = stack.enter_context(pool).map
-        for (source, *_), (clips, skipped) in zip(jobs, run(_build_piece, jobs), strict=True):
-            report(f"decoded {source.name}: {clips} clips" + (f"; {skipped} unreadable or silent" if skipped else ""))
+        for (source, *_), made in zip(jobs, run(_build_piece, jobs), strict=True):
+            if isinstance(made, SmgError):
+                errors.append(made)
+            else:
+                report(f"decoded {source.name}: {made} clips")
     distributed.wait()
+    if len(errors) > 1:
+        raise SmgError(f"{len(errors)} of {len(sources)} sources cannot be read: {'; '.join(map(str, errors[:3]))}")
+    if errors:
+        raise errors[0]
     if absent := [piece for piece in pieces if not piece.exists()]:
-        raise SmgError(f"{absent[0]}: decoded by another process, not seen by this one; set SMG_CACHE to where all can")
+        raise SmgError(f"{absent[0]}: not decoded by another process, or not seen; set SMG_CACHE to where all can see")
+    remarks = []
     splits: dict[str, list[Clip]] = {"train": [], "val": []}
     for i, piece in enumerate(pieces):
-        for row in json.loads((piece / INDEX).read_text())["clips"]:
-            if row["info"].get("source") in hold_out:
+        index = json.loads((piece / INDEX).read_text())
+        remarks += [f"{sources[i].name}: {remark}" for remark in index.get("remarks", [])]
+        for row in index["clips"]:
+            if str(row["info"].get("source")) in hold_out:
                 continue
             if validation:
                 split = "val" if i >= len(training) else "train"
             else:
                 split = "val" if _held_out(row["key"].partition("/")[2]) else "train"
             splits[split].append(Clip(**row, piece=i))
-    if not splits["train"]:
-        raise SmgError(f"no audio clip could be read from {', '.join(map(str, sources))}")
-    if not splits["val"]:  # a handful of clips: validate on what there is
-        splits["val"] = splits["train"]
+    for remark in remarks:
+        report(remark)
+    if not any(splits.values()):
+        reason = f"; {remarks[0]}" if remarks else ""
+        raise SmgError(f"no audio clip could be read from {', '.join(map(str, sources))}{reason}")
+    if not splits["train"] and validation:
+        raise SmgError("all clips are in shards named val*, which only validate; name others to train on")
+    for split, other in (("train", "val"), ("val", "train")):  # a handful of clips: validate on what there is
+        splits[split] = splits[split] or splits[other]
     return ClipCache(pieces, splits["train"], mel), ClipCache(pieces, splits["val"], mel)
 
 
 def _held_out(key: str) -> bool:
-    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 20 == 0
+    return int(hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(), 16) % 20 == 0
 
 
 def _digest(source: Path, mel: MelConfig) -> str:
@@ -245,21 +167,33 @@ def _sample_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _build_piece(job: tuple[Path, Path, MelConfig, bool]) -> tuple[int, int]:
-    """Decode a source into a directory, which appears when it is complete: (clips, how many were skipped)."""
+def _is_complete(piece: Path, waves: bool) -> bool:
+    """Whether a piece of the cache has all that is asked of it; one without any clip is tried again."""
+    if not all((piece / name).exists() for name in (MEL, INDEX, *([WAVE] if waves else []))):
+        return False
+    return (piece / MEL).stat().st_size > 0
+
+
+def _build_piece(job: tuple[Path, Path, MelConfig, bool]) -> int | SmgError:
+    """Decode a source into a directory, which appears when it is complete: the number of clips, or what is wrong."""
     source, directory, mel, waves = job
     building = directory.with_name(f".{directory.name}.{os.getpid()}.building")
+    remarks = Remarks()
     try:
         building.mkdir(parents=True)
         writer = _CacheWriter(building, mel, waves)
-        skipped = sum(not writer.add(f"{source.stem}/{key}", *rest) for key, *rest in iterate_clips(source))
-        writer.close()
-        if directory.exists():  # without the waveforms
+        for key, audio, info in iterate_clips(source, remarks):
+            if reason := writer.add(f"{source.stem}/{key}", audio, info):
+                remarks.leave_out(key, reason)
+        writer.close(remarks.lines())
+        if directory.exists():  # without the waveforms, or without a clip
             shutil.rmtree(directory)
         building.rename(directory)
+    except SmgError as error:
+        return error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return len(writer.clips), skipped
+    return len(writer.clips)
 
 
 class _CacheWriter:
@@ -270,17 +204,17 @@ class _CacheWriter:
         self.wave = (directory / WAVE).open("wb") if waves else None  # noqa: SIM115
         self.frames = 0
 
-    def add(self, key: str, audio: bytes | Path, info: dict) -> bool:
-        import soundfile
+    def add(self, key: str, audio: Path | Member, info: dict) -> str | None:
+        """Append a clip; or return why it cannot be used."""
         import soxr
 
         try:
-            x, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
-        except (soundfile.SoundFileError, OSError):
-            return False
-        x = x.mean(1) if x.ndim == 2 else x
-        if not len(x) or not np.isfinite(x).all() or np.abs(x).max() < 1e-4:
-            return False
+            x, rate = read_sound(audio, self.config.sample_rate)
+        except SmgError as error:
+            return str(error)
+        x = x.mean(1)
+        if np.abs(x).max() < 1e-4:
+            return "is silent"
         x = soxr.resample(x, rate, self.config.sample_rate)
         hop = self.config.hop_length
         x = np.pad(x, (0, -len(x) % hop)) * (PEAK / max(np.abs(x).max(), 1e-4))
@@ -288,17 +222,21 @@ class _CacheWriter:
             self.wave.write((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
         m = log_mel(x, self.config).T.astype(np.float16)
         self.mel.write(np.ascontiguousarray(m).tobytes())
-        caption = str(info.get("caption", "")).strip() or caption_from_name(Path(key).stem)
-        label = str(info.get("label") or caption)
-        rest = {k: v for k, v in info.items() if k not in ("caption", "label")}
-        self.clips.append(
-            {"key": key, "start": self.frames, "frames": len(m), "caption": caption, "label": label, "info": rest}
-        )
+        self.clips.append({"key": key, "start": self.frames, "frames": len(m)} | _described(info))
         self.frames += len(m)
-        return True
+        return None
 
-    def close(self) -> None:
+    def close(self, remarks: list[str]) -> None:
         for file in (self.mel, self.wave):
             if file:
                 file.close()
-        (self.directory / INDEX).write_text(json.dumps({"clips": self.clips}))
+        (self.directory / INDEX).write_text(json.dumps({"clips": self.clips, "remarks": remarks}))
+
+
+def _described(info: dict) -> dict:
+    """Caption, label and the rest of what is known about a clip; its caption stands in where no one label is a word."""
+    label = info.get("label", "")
+    if SEPARATOR in label or not any(map(str.isalpha, label)):
+        label = info["caption"]
+    rest = {name: value for name, value in info.items() if name not in ("caption", "label")}
+    return {"caption": info["caption"], "label": label, "info": rest}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,12 @@ from ..audio.files import resample, to_mono
 from ..audio.levels import crossfade, normalize_peak
 from ..config.settings import MelConfig
 from ..data.canvas import STEADY_DEVIATION
-from ..data.clips import caption_from_name, find_sources, iterate_clips, split_sources
-from ..errors import SmgError
+from ..data.contents import Member, read_sound
+from ..data.descriptions import label_of, texts_of
+from ..data.remarks import Remarks
+from ..data.sources import find_sources, iterate_clips, split_sources
+from ..data.tables import find_column, read_table
+from ..errors import SmgError, UsageError
 from ..spectrogram.mel import log_mel
 from ..synthesis.prompts import INPUT_PEAK_DB
 
@@ -42,55 +44,56 @@ class Clip:
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """The rows of a CSV file with a column `prompt` and, for a judge, `expected`.
+    """The rows of a table, CSV or JSON Lines, with a column `prompt` and, for a judge, `expected`.
 
     Raises:
-        SmgError: the file cannot be read, or has no such column or no prompt.
+        SmgError: the file cannot be read, or has no such column or a row without a prompt.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SmgError(f"--prompts {path}: not a readable CSV file ({error})") from None
-    if not rows or "prompt" not in rows[0]:
-        raise SmgError(f"--prompts {path}: no column `prompt`; its first line has to name the columns")
-    prompts = [Prompt(row["prompt"].strip(), (row.get("expected") or "").strip()) for row in rows if row["prompt"]]
-    if not all(prompt.text for prompt in prompts) or not prompts:
-        raise SmgError(f"--prompts {path}: a row without a prompt; give each a text")
+    rows = read_table(path)
+    find_column(rows, ["prompt"], path)
+    prompts = []
+    for row in rows:
+        texts = texts_of(row.cells.get("prompt"), f"{row.place}, column prompt")
+        if len(texts) != 1:
+            raise UsageError(f"{row.place} has {len(texts) or 'no'} prompts; give it one text")
+        prompts.append(Prompt(texts[0], label_of(row.cells.get("expected"), f"{row.place}, column expected")))
     return prompts
 
 
-def list_clips(data: list[Path], training: bool = False) -> list[tuple[str, str, str]]:
+def list_clips(data: list[Path], training: bool = False, remarks: Remarks | None = None) -> list[tuple[str, str, str]]:
     """(key, label, expected classes) of all clips: those of shards named val* if there are any, else all; or, for
     `training`, those of the other shards if there are any, else all.
 
     Raises:
         SmgError: no sound is there.
     """
-    found = [(key, _label(key, info), str(info.get("expected") or "")) for key, _, info in _iterate(data, training)]
+    found = [(key, _label(info), str(info.get("expected") or "")) for key, _, info in _iterate(data, training, remarks)]
     if not found:
         raise SmgError(f"{', '.join(map(str, data))}: no sound file; name a folder of sounds or shards with --data")
     return found
 
 
 def read_clips(
-    data: list[Path], keys: list[str], seconds: float, cfg: MelConfig, training: bool = False
-) -> dict[str, np.ndarray]:
+    data: list[Path], keys: list[str], seconds: float, cfg: MelConfig, training: bool = False,
+    remarks: Remarks | None = None,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Waveforms of the clips of these keys of `list_clips`, each `seconds` long as by `arrange`; unreadable and silent
-    ones are left out."""
-    import soundfile
-
+    ones are left out, and so said in the remarks."""
+    remarks = Remarks() if remarks is None else remarks
     wanted, waves = set(keys), {}
     for key, audio, _ in _iterate(data, training):
         if key not in wanted:
             continue
         try:
-            samples, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32")
-        except (soundfile.SoundFileError, OSError):
+            samples, rate = read_sound(audio, cfg.sample_rate)
+        except SmgError as error:
+            remarks.leave_out(key, str(error))
             continue
         wave = resample(to_mono(samples), rate, cfg.sample_rate)
-        if np.isfinite(wave).all() and wave.any():
+        if wave.any():
             waves[key] = arrange(wave, seconds, cfg)
+        else:
+            remarks.leave_out(key, "is silent")
     return waves
 
 
@@ -127,12 +130,14 @@ def choose(count: int, clips: int, rng: np.random.Generator) -> tuple[np.ndarray
     return order[:size], order[size : 2 * size]
 
 
-def _iterate(data: list[Path], training: bool) -> Iterator[tuple[str, bytes | Path, dict]]:
+def _iterate(
+    data: list[Path], training: bool, remarks: Remarks | None = None
+) -> Iterator[tuple[str, Path | Member, dict]]:
     others, validation = split_sources(find_sources(data))
     for source in (others or validation) if training else (validation or others):
-        for key, audio, info in iterate_clips(source):
+        for key, audio, info in iterate_clips(source, remarks):
             yield f"{source.stem}/{key}", audio, info
 
 
-def _label(key: str, info: dict) -> str:
-    return str(info.get("label") or info.get("caption") or caption_from_name(Path(key).stem)).replace("_", " ").strip()
+def _label(info: dict) -> str:
+    return info.get("label", info["caption"]).replace("_", " ").strip()

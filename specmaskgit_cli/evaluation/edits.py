@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 
 from ..audio.files import resample, to_mono
 from ..audio.levels import normalize_peak
-from ..data.clips import find_sources, iterate_clips, split_sources
+from ..data.contents import read_sound
+from ..data.remarks import Remarks
+from ..data.sources import find_sources, iterate_clips, split_sources
 from ..errors import SmgError
 from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
-from ..tasks import edit_source
 from ..tasks.cutoff import find_cutoff
 from ..tasks.source import Source
 from .agreement import agreement
@@ -35,32 +35,30 @@ PAPER_BEFORE = 1.82  # distance of the authors' low-passed demo clips from their
 Measured = tuple[dict[str, float | np.ndarray], dict[str, np.ndarray]]  # values, and sounds for a judge
 
 
-def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, np.ndarray]]:
+def clips(data: list[Path], count: int, pipe: Pipeline, remarks: Remarks) -> Iterator[tuple[str, np.ndarray]]:
     """(caption, mono waveform [n] at the models' rate, peak -1 dBFS) of the first `count` validation clips.
 
-    A clip is cut to the window of the model; clips below 4 s and silent ones are left out.
+    A clip is cut to the window of the model; clips below 4 s and silent ones are left out, those
+    that cannot be decoded with a remark.
 
     Raises:
         SmgError: there is no such clip.
     """
-    import soundfile
-
     config = pipe.config
     longest = config.generator.max_columns * config.column_samples
     training, validation = split_sources(find_sources(data))
     found = 0
     for source in validation or training:
-        for _, audio, info in iterate_clips(source):
+        for key, audio, info in iterate_clips(source, remarks):
             try:
-                samples, rate = soundfile.read(
-                    io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32"
-                )
-            except (soundfile.SoundFileError, OSError):
+                samples, rate = read_sound(audio, config.mel.sample_rate)
+            except SmgError as error:
+                remarks.leave_out(key, str(error))
                 continue
             wave = resample(to_mono(samples), rate, config.mel.sample_rate)[:longest]
-            if len(wave) < MIN_SECONDS * config.mel.sample_rate or not np.isfinite(wave).all() or not wave.any():
+            if len(wave) < MIN_SECONDS * config.mel.sample_rate or not wave.any():
                 continue
-            yield str(info.get("caption", "")), normalize_peak(wave)
+            yield info["caption"], normalize_peak(wave)
             found += 1
             if found == count:
                 return
@@ -70,21 +68,23 @@ def clips(data: list[Path], count: int, pipe: Pipeline) -> Iterator[tuple[str, n
 
 def evaluate_edits(
     pipe: Pipeline, data: list[Path], count: int = 32, steps: int = STEPS, prompts: bool = False, seed: int = 0,
-    report: Callable[[int], None] | None = None, judge: str | None = None,
+    progress: Callable[[int], None] | None = None, judge: str | None = None, report: Callable[[str], None] = print,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Means over clips of all measurements, by task and name.
 
     Args:
         prompts: go by the clips' captions instead of the embedding of what stays.
-        report: called with the number of clips done.
+        progress: called with the number of clips done.
         judge: command of an external tagger; see `agreement`.
+        report: told what was left out of the data.
 
     Raises:
         SmgError: there is no such clip, or the tagger fails.
     """
     rows: dict[str, dict[str, list[float | np.ndarray]]] = {}
     sounds: dict[str, list[dict[str, np.ndarray]]] = {}
-    for index, (caption, wave) in enumerate(clips(data, count, pipe)):
+    remarks = Remarks()
+    for index, (caption, wave) in enumerate(clips(data, count, pipe, remarks)):
         common = {"seed": seed + index, "steps": steps, "prompt": caption if prompts and caption.strip() else None}
         for task, measure in MEASUREMENTS.items():
             values, versions = measure(pipe, wave, common)
@@ -92,8 +92,10 @@ def evaluate_edits(
                 rows.setdefault(task, {}).setdefault(name, []).append(value)
             if versions:
                 sounds.setdefault(task, []).append(versions)
-        if report:
-            report(index + 1)
+        if progress:
+            progress(index + 1)
+    for line in remarks.lines():
+        report(line)
     means = {
         task: {name: np.mean(values, axis=0) for name, values in row.items()} | {"clips": len(row["seconds"])}
         for task, row in rows.items()
@@ -245,7 +247,7 @@ def seam_ratio(wave: np.ndarray) -> tuple[float, float]:
 
 def _timed(pipe: Pipeline, wave: np.ndarray, options):
     started = time.perf_counter()
-    (sound,) = edit_source(pipe, Source(wave[:, None], pipe.config.mel.sample_rate), options)
+    (sound,) = pipe.make(options, source=Source(wave[:, None], pipe.config.mel.sample_rate))
     return sound, time.perf_counter() - started
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ..data.remarks import Remarks
 from ..errors import SmgError, UsageError
 from ..options import GenerateOptions, options_of
 from ..pipeline import Pipeline
@@ -56,15 +58,21 @@ class Material:
     of_kind: bool  # the clips were chosen for being of the prompts' kinds
 
 
-def gather(pipe: Pipeline, data: list[Path], options: EvaluationOptions) -> tuple[Material, Recogniser]:
+def gather(
+    pipe: Pipeline, data: list[Path], options: EvaluationOptions, report: Callable[[str], None]
+) -> tuple[Material, Recogniser]:
     """Choose and read the clips. With prompts of their own, the clips whose label is, among the sounds that the model
     knows, the same as a prompt's are taken if they are enough, so that like is compared with like.
+
+    Args:
+        report: told what was left out of the data, and the like.
 
     Raises:
         SmgError: a file that cannot be read, or too few clips.
     """
     prompts = read_prompts(options.prompts)[: options.clips] if options.prompts else []
-    listing = list_clips(data)
+    remarks = Remarks()
+    listing = list_clips(data, remarks=remarks)
     recogniser = Recogniser(pipe, [label for _, label, _ in listing])
     of_kind = False
     if prompts:
@@ -79,7 +87,9 @@ def gather(pipe: Pipeline, data: list[Path], options: EvaluationOptions) -> tupl
         listing = alike if of_kind else listing
     size = min(options.clips, len(prompts)) if prompts else options.clips
     order = np.random.default_rng(options.seed).permutation(len(listing))[: 2 * size]
-    waves = read_clips(data, [listing[i][0] for i in order], options.seconds, pipe.config.mel)
+    waves = read_clips(data, [listing[i][0] for i in order], options.seconds, pipe.config.mel, remarks=remarks)
+    for line in remarks.lines():
+        report(line)
     clips = [Clip(*listing[i], waves[listing[i][0]]) for i in order if listing[i][0] in waves]
     first, second = choose(len(clips), size, np.random.default_rng(options.seed))
     subjects = [clips[i] for i in first]

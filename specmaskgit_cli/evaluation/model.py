@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.levels import normalize_peak
-from ..data.clips import find_sources, open_cache, split_sources
+from ..data.clips import open_cache
+from ..data.sources import find_sources, split_sources
 from ..decoding.settings import DecodeSettings
 from ..pipeline import Pipeline
 from ..spectrogram.mel import log_mel
@@ -55,7 +56,7 @@ def evaluate_model(
         training: what the model was trained on; None takes the shards of `data` that are not named val*, where others
             are. Without any, the nearest training clips are left out.
         progress: called with (done, to do).
-        report: told how the decoding of the training clips goes.
+        report: told what was left out of the data, and how the decoding of the training clips goes.
 
     Returns:
         The results as plain JSON types, and a sheet of mels: real, copy synthesis, round trip, and the seeds.
@@ -65,7 +66,7 @@ def evaluate_model(
     """
     embedder = open_embedder(options.embedder, pipe)
     own = embedder if isinstance(embedder, OwnEmbedder) else OwnEmbedder(pipe)
-    material, recogniser = gather(pipe, data, options)
+    material, recogniser = gather(pipe, data, options, report)
     training_sources, validation = split_sources(find_sources(training or data))
     cache = open_cache(training or data, pipe.config.mel, report=report)[0] if training or (
         validation and training_sources) else None  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..data.clips import find_sources, split_sources
+from ..data.sources import find_sources, split_sources
 from ..options import STEPS
 from ..pipeline import Pipeline
 from ..spectrogram.image import save_sheet
@@ -81,12 +81,12 @@ def evaluate_paper(
         report("measuring vocoder, tokenizer and generator")
         # Of the validation shards alone, so that the search for copies of training clips, which is long, is left out.
         validation = split_sources(find_sources(data))[1]
-        results, mels = evaluate_model(pipe, validation or data, options, DEFAULT, progress=progress)
+        results, mels = evaluate_model(pipe, validation or data, options, DEFAULT, None, progress, report)
         parts = document | results
         save_sheet(folder / SHEET, mels, pipe.config.mel)
         write_report(folder / MODEL, parts)
     report("measuring ways to sample")
-    sampling = evaluate_sampling(pipe, data, options, names, folder / SAMPLING, progress, others)
+    sampling = evaluate_sampling(pipe, data, options, names, folder / SAMPLING, progress, others, report)
     rows = _rows(parts, sampling)
     found = [
         model_tables(parts)[0],

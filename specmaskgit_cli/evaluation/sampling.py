@@ -45,6 +45,7 @@ COLUMNS = {
 def evaluate_sampling(
     pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions, names: list[str] | None = None,
     resume: Path | None = None, progress: Callable[[int, int], None] | None = None, others: Sequence[Pipeline] = (),
+    report: Callable[[str], None] = print,
 ) -> dict:  # fmt: skip
     """A row for each way of the sweeps: the same prompts and seeds, through the same network where it is not another.
 
@@ -55,6 +56,7 @@ def evaluate_sampling(
             with the same options are taken.
         progress: called with (rows done, rows in all).
         others: models to compare with, by the embedder and the known sounds of `pipe`.
+        report: told what was left out of the data.
 
     Raises:
         SmgError: neither data nor prompts, an unknown sweep, a file to resume from that is of other options, or another
@@ -73,7 +75,7 @@ def evaluate_sampling(
     document = header(pipe, data, options) | {"rows": {}}
     if before := earlier(resume, document, "rows"):
         document["rows"] = before["rows"]
-    measure = _Measurement(pipe, data, options, models)
+    measure = _Measurement(pipe, data, options, models, report)
     document |= measure.facts
     plan = {way: None for name in names or known for _, way in known[name]}
     for done, way in enumerate(plan):
@@ -124,8 +126,9 @@ class _Measurement:
     """What does not change from way to way, and the measurement of one."""
 
     def __init__(
-        self, pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions, others: dict[str, Pipeline]
-    ):
+        self, pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions, others: dict[str, Pipeline],
+        report: Callable[[str], None],
+    ):  # fmt: skip
         self.options, self.rate = options, pipe.config.mel.sample_rate
         self.models = {name: _counted(model) for name, model in {None: pipe, **others}.items()}
         self.warm: set[str | None] = set()
@@ -133,7 +136,7 @@ class _Measurement:
         self.own = self.embedder if isinstance(self.embedder, OwnEmbedder) else OwnEmbedder(pipe)
         self.reference, real = None, None
         if data:
-            material, self.recogniser = gather(pipe, data, options)
+            material, self.recogniser = gather(pipe, data, options, report)
             self.prompts = material.prompts
             self.reference = np.stack([self.embedder.embed(clip.wave, self.rate) for clip in material.reference])
             clips = material.subjects

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..audio.levels import normalize_peak
 from ..decoding.settings import DecodeSettings
-from ..pipeline import MIN_COLUMNS, Pipeline
+from ..pipeline import Pipeline
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import MIN_COLUMNS
 from ..synthesis.prompts import INPUT_PEAK_DB
 from ..synthesis.render import mel_to_waveform, tokens_to_mel
 from ..threads import one_blas_thread

@@ -5,7 +5,6 @@ from .box import Box
 from .fields import options_of
 from .output import OutputOptions
 from .tasks import (
-    TASKS,
     VARIETY,
     ContinueOptions,
     ExtendOptions,
@@ -20,7 +19,6 @@ __all__ = [
     "GUIDANCE",
     "ORDERS",
     "STEPS",
-    "TASKS",
     "VARIETY",
     "Box",
     "ContinueOptions",

@@ -7,6 +7,7 @@ from functools import partial
 
 from ..decoding.settings import GUIDANCE, ORDERS, STEPS, DecodeSettings
 from ..errors import UsageError
+from .box import Box
 from .fields import SAMPLING, Options, option
 from .kinds import Choice, Number, SoundFile, Text, Whole
 
@@ -53,6 +54,10 @@ class SamplingOptions(Options):
     def loops(self) -> bool:
         """Whether the end of the sound is to run into its beginning."""
         return False
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        """Boxes around what is new in a result that lasts `seconds`; none if it is all new, or nothing says what is."""
+        return ()
 
 
 @dataclass(frozen=True)

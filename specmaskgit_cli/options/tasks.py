@@ -57,6 +57,9 @@ class InpaintOptions(EditOptions):
     # What is on both sides of a gap says more of it than any condition.
     guidance: float = field(default=0.0, kw_only=True)
 
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return tuple(box.within(seconds) for box in self.boxes)
+
 
 @dataclass(frozen=True)
 class ExtendOptions(EditOptions):
@@ -73,6 +76,9 @@ class ExtendOptions(EditOptions):
     temperature: float = field(default=0.3, kw_only=True)
     top_p: float = field(default=0.5, kw_only=True)
 
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return () if self.cutoff is None else (Box(0.0, seconds, self.cutoff),)
+
 
 @dataclass(frozen=True)
 class ContinueOptions(EditOptions):
@@ -83,6 +89,10 @@ class ContinueOptions(EditOptions):
 
     seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
+
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        new = min(self.seconds, seconds)
+        return (Box(0.0, new) if self.before else Box(seconds - new, seconds),)
 
 
 @dataclass(frozen=True)
@@ -120,17 +130,9 @@ class LoopOptions(EditOptions):
     join: float = option(1.0, Number(0.1, 8), "Seconds before the end to make anew.")
     guidance: float = field(default=0.0, kw_only=True)  # as in InpaintOptions
 
+    def new_parts(self, seconds: float) -> tuple[Box, ...]:
+        return (Box(seconds - min(self.join, seconds / 3), seconds),)
+
     @property
     def loops(self) -> bool:
         return True
-
-
-TASKS: dict[str, type[SamplingOptions]] = {
-    "generate": GenerateOptions,
-    "inpaint": InpaintOptions,
-    "extend": ExtendOptions,
-    "continue": ContinueOptions,
-    "vary": VaryOptions,
-    "sketch": SketchOptions,
-    "loop": LoopOptions,
-}

@@ -21,11 +21,12 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import SmgError, UsageError
-from ..options import TASKS, EditOptions, SamplingOptions, options_of
+from ..options import SamplingOptions, options_of
 from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
+from ..tasks import TASKS
 from .jobs import Job, Queue, QueueFull
 from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
@@ -88,7 +89,7 @@ class _Page:
 
     async def about(self, request: Request) -> Response:
         """What the form is made from: the tasks with their defaults, and the limits."""
-        options = {task: options_of(kind) for task, kind in TASKS.items()}
+        options = {name: options_of(task.options) for name, task in TASKS.items()}
         limits = {
             name: [option.kind.low, min(option.kind.high, LIMITS.get(name, option.kind.high)), not option.kind.above]
             for kind in options.values()
@@ -120,7 +121,7 @@ class _Page:
             if entry.about["seconds"] > MAX_SECONDS:
                 raise UsageError(f"the sound lasts {entry.about['seconds']:.0f} s; edit one of up to {MAX_SECONDS} s")
             options = options | {"input": str(entry.path)}
-        elif isinstance(task, str) and issubclass(TASKS.get(task, object), EditOptions):
+        elif isinstance(task, str) and task in TASKS and TASKS[task].edits:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)
@@ -159,9 +160,8 @@ class _Page:
         return FileResponse(self._entry(request.path_params["id"]).image)
 
     def _make(self, options: SamplingOptions, task: str, source: str | None, progress: Progress) -> list[dict]:
-        make = self._pipe.edit_many if isinstance(options, EditOptions) else self._pipe.generate_many
         try:
-            return [self._sounds.keep_made(sound, task, source) for sound in make(options, progress)]
+            return [self._sounds.keep_made(sound, task, source) for sound in self._pipe.make(options, progress)]
         except SmgError as error:
             raise SmgError(str(error).replace(getattr(options, "input", "\0"), "the sound")) from None
 

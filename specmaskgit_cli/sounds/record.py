@@ -13,7 +13,8 @@ from .. import __version__
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
-from ..options import TASKS, Box, GenerateOptions, OutputOptions, SamplingOptions
+from ..options import Box, OutputOptions, SamplingOptions
+from ..tasks import TASKS, Task, task_of
 
 FORMAT = 1
 _START = '{"smg":'  # of the line that holds the document
@@ -60,25 +61,25 @@ class Record:
     origin: Origin
 
     @property
-    def task(self) -> str:
-        return next(name for name, kind in TASKS.items() if kind is type(self.options))
+    def task(self) -> Task:
+        return task_of(self.options)
 
     @property
     def input(self) -> str | None:
         """The file that was edited, or was to be resembled."""
-        return getattr(self.options, _input_name(self.task))
+        return self.task.path(self.options)
 
     def to_dict(self) -> dict:
         """The document: plain JSON types; the path of the input absolute."""
         options, origin = self.options.to_dict(), dataclasses.asdict(self.origin)
         del options["num"]
-        path = options.pop(_input_name(self.task))
+        path = options.pop(self.task.reads)
         digest, version = origin.pop("input_sha256"), origin.pop("version")
         return {
             "smg": version,
             "format": FORMAT,
             "ai_generated": True,
-            "task": self.task,
+            "task": self.task.name,
             "options": options,
             "input": None if path is None else {"path": os.path.abspath(path), "sha256": digest},
             "output": self.output.to_dict(),
@@ -88,8 +89,8 @@ class Record:
     def tags(self) -> dict[str, str]:
         """The tags of the file, for `write_audio`."""
         options, origin = self.options, self.origin
-        title = _plain(options.prompt or f"{self.task}: {Path(self.input).name}") or self.task
-        done = "AI-generated sound" if self.task == "generate" else f"AI-generated in part ({self.task})"
+        title = _plain(options.prompt or f"{self.task.name}: {Path(self.input).name}") or self.task.name
+        done = f"AI-generated in part ({self.task.name})" if self.task.edits else "AI-generated sound"
         sentence = (
             f"{done}: {title}. Made by smg {origin.version} with model {_plain(origin.model)} ({origin.model_hash}), "
             f"seed {options.seed}."
@@ -133,11 +134,11 @@ def task_options(task: str, values: dict) -> SamplingOptions:
     Raises:
         SmgError: an unknown task or setting, one that is missing, or out of range.
     """
-    _check_task(task)
+    kind = _task(task).options
     values = _object(values, "options")
     if "boxes" in values:
         values = values | {"boxes": tuple(_build(Box, box) for box in _list(values["boxes"], "boxes"))}
-    return _build(TASKS[task], values)
+    return _build(kind, values)
 
 
 def sha256(path: str | os.PathLike) -> str | None:
@@ -159,32 +160,29 @@ def _plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _input_name(task: str) -> str:
-    return "like" if TASKS[task] is GenerateOptions else "input"
-
-
 def _record(document: dict) -> Record:
     """Check a document as strictly as a command line: it may come from anyone."""
     version = document.get("format")
     if version != FORMAT:
         raise SmgError(f"its format is {version!r}, and this smg knows {FORMAT}; a newer one may know more")
     document = _fields(document, "smg", "format", "ai_generated", "task", "options", "input", "output", "origin")
-    _check_task(task := document["task"])
+    task = _task(document["task"])
     read = document["input"]
     read = {"path": None, "sha256": None} if read is None else _fields(read, "path", "sha256")
     options = _object(document["options"], "options")
-    given = {"num": 1, _input_name(task): read["path"]}
+    given = {"num": 1, task.reads: read["path"]}
     if options.get("seed") is None or options.keys() & given.keys():
         raise SmgError("its options lack a seed, or have what is none of theirs")
     origin = _object(document["origin"], "origin") | {"version": document["smg"], "input_sha256": read["sha256"]}
     return Record(
-        task_options(task, options | given), _build(OutputOptions, document["output"]), _build(Origin, origin)
+        task_options(task.name, options | given), _build(OutputOptions, document["output"]), _build(Origin, origin)
     )
 
 
-def _check_task(task) -> None:
-    if not isinstance(task, str) or task not in TASKS:
-        raise SmgError(f"unknown task {task!r}")
+def _task(name) -> Task:
+    if not isinstance(name, str) or name not in TASKS:
+        raise SmgError(f"unknown task {name!r}")
+    return TASKS[name]
 
 
 def _build(kind, values):

@@ -9,10 +9,10 @@ import numpy as np
 from ..audio.encoding import UNLIMITED
 from ..audio.files import check_output, lossless_subtype, write_audio
 from ..config.settings import MelConfig
-from ..options import EditOptions, OutputOptions, SamplingOptions
+from ..options import OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
+from ..tasks import task_of
 from .finish import finish
-from .marks import marks
 from .record import Origin, Record
 
 
@@ -82,9 +82,9 @@ class Sound:
 
     def _draw(self, image: str) -> None:
         """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""
-        if not isinstance(self.options, EditOptions):
+        if not task_of(self.options).edits:
             return save_spectrogram(image, self.mel, self.mel_config)
-        boxes = marks(self.options, len(self.samples) / self.rate)
+        boxes = self.options.new_parts(len(self.samples) / self.rate)
         save_view(image, view(self.samples, self.rate, None, MIN_PIXELS, 0, boxes), bool(boxes))
 
     @property

@@ -8,10 +8,10 @@ from ..audio.levels import fade
 from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options import ContinueOptions
-from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import CONTEXT_COLUMNS
+from .base import Result
 from .regenerate import Request, fresh_cells, regenerate
-from .result import Edited
 from .source import Source, excerpt
 
 JOIN_SECONDS = 0.01  # over which the new part takes over from the mirrored end of the old
@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.25  # in which the change of level for that dies away
 MAX_GAIN = 4.0
 
 
-def continuation(request: Request, source: Source, options: ContinueOptions) -> Edited:
+def run(request: Request, source: Source, options: ContinueOptions) -> Result:
     """The sound, bit for bit, with `seconds` of new sound after or before it.
 
     Each window of new sound is decoded with the one before as context. Level, tilt and condition are those of the
@@ -66,7 +66,7 @@ def continuation(request: Request, source: Source, options: ContinueOptions) -> 
     new = _levelled(brightened(new, source.rate, cfg.f_max, near), near, source.rate, backward)
     new = _joined(new, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
-    return Edited(np.concatenate(parts), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
+    return Result(np.concatenate(parts), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
 
 
 def _at_rate(heard, pieces, context: int, backward: bool, length: int) -> np.ndarray:

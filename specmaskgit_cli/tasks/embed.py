@@ -12,9 +12,9 @@ from ..audio.files import atomic_path, read_mono
 from ..audio.levels import normalize_peak
 from ..config.settings import CheckpointConfig
 from ..errors import UsageError
-from ..pipeline import MIN_COLUMNS
 from ..runtime import Runtime
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import MIN_COLUMNS
 from ..synthesis.prompts import INPUT_PEAK_DB
 
 

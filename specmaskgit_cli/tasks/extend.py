@@ -11,12 +11,12 @@ from ..audio.filters import band
 from ..audio.replication import air, highest
 from ..errors import UsageError
 from ..options import ExtendOptions, options_of
-from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.band_envelope import envelope, impose, known_bands, step_samples
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import CONTEXT_COLUMNS
+from .base import Result
 from .cutoff import find_cutoff
 from .regenerate import Request, fresh_cells, regenerate
-from .result import Edited
 from .source import Source, excerpt
 
 FLANK = 1.1  # of `band`: its upper end is this much above its lower
@@ -29,7 +29,7 @@ REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
 
-def extend(request: Request, source: Source, options: ExtendOptions) -> Edited | None:
+def run(request: Request, source: Source, options: ExtendOptions) -> Result | None:
     """The sound with new high frequencies added, at its own rate or the models' if that is higher.
 
     Below the cut-off the samples of the input stay (low-frequency replacement); the new part comes in over the tenth
@@ -68,7 +68,7 @@ def extend(request: Request, source: Source, options: ExtendOptions) -> Edited |
         part[:], mel, levels = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff, levels)
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
     allowed = cutoff >= options_of(ExtendOptions)["cutoff"].kind.low  # which it is but for rates of 1 kHz
-    return Edited(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
+    return Result(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 
 def _extend_window(request, part, low, done, rate, cutoff, before) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -10,10 +10,10 @@ from ..audio.filters import FADE_SECONDS, band, plateau
 from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options import Box, InpaintOptions
-from ..pipeline import CONTEXT_COLUMNS
 from ..spectrogram.mel import log_mel
+from ..synthesis.engine import CONTEXT_COLUMNS
+from .base import Result
 from .regenerate import Request, fresh_cells, regenerate
-from .result import Edited
 from .source import Source, excerpt
 
 # Of a gap whose level is all the model's. Without a prompt, that of a shorter one is, so much of it as is missing here,
@@ -31,14 +31,14 @@ class Span:
     high: float | None = None
 
 
-def inpaint(request: Request, source: Source, options: InpaintOptions) -> Edited:
+def run(request: Request, source: Source, options: InpaintOptions) -> Result:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
     samples, mel = source.samples.copy(), None
     boxes = tuple(box.within(source.seconds) for box in options.boxes)
     groups = neighbourhoods(request.pipe.config, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
         samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
-    return Edited(samples, source.rate, mel, options=replace(options, boxes=boxes))
+    return Result(samples, source.rate, mel, options=replace(options, boxes=boxes))
 
 
 def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:

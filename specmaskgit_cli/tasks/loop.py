@@ -6,19 +6,19 @@ import numpy as np
 
 from ..audio.filters import FADE_SECONDS
 from ..options import LoopOptions
-from ..pipeline import CONTEXT_COLUMNS
+from ..synthesis.engine import CONTEXT_COLUMNS
+from .base import Result
 from .inpaint import Span, repaint
 from .regenerate import Request
-from .result import Edited
 from .source import Source
 
 JOIN_SECONDS = LoopOptions.join  # of a generated loop
 
 
-def loop(request: Request, source: Source, options: LoopOptions) -> Edited:
+def run(request: Request, source: Source, options: LoopOptions) -> Result:
     """The sound with its last `join` seconds and its first 30 ms made anew: the end runs into the beginning."""
     samples, mel = close_loop(request, source.samples, source.rate, options.join)
-    return Edited(samples, source.rate, mel)
+    return Result(samples, source.rate, mel)
 
 
 def close_loop(request: Request, samples: np.ndarray, rate: int, join: float) -> tuple[np.ndarray, np.ndarray]:

@@ -46,11 +46,15 @@ class Request:
     progress: Progress | None = None
 
     @classmethod
-    def of(cls, pipe: Pipeline, options: SamplingOptions, seed: int, progress: Progress | None = None) -> Request:
-        """As the options of a task say."""
+    def of(
+        cls, pipe: Pipeline, options: SamplingOptions, seed: int, progress: Progress | None = None, wish=None
+    ) -> Request:
+        """As the options of a task say; `wish`: embedding and style of a sound to generate."""
         embed, rng = pipe.runtime.embed_text, np.random.default_rng(seed)
         made = cls(pipe, options.decode_settings, rng, progress=progress)
-        if options.prompt:
+        if wish:
+            made.condition, made.style = wish
+        elif options.prompt:
             made.condition = embed([options.prompt])
             made.style = pipe.conditions.drawn(made.condition, rng, 1).style
         if options.negative:

@@ -11,12 +11,12 @@ from ..errors import UsageError
 from ..options import SketchOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
+from .base import Result
 from .regenerate import Request
-from .result import Edited
 from .source import Source, excerpt
 
 
-def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
+def run(request: Request, source: Source, options: SketchOptions) -> Result:
     """What the prompt says, as long as the sound, and as loud and bright as it moment by moment; mono, at the model's
     rate, its peak at -1 dBFS. Nothing else of the sound is in it (after Sketch2Sound, arXiv 2412.08550).
 
@@ -38,5 +38,6 @@ def sketch(request: Request, source: Source, options: SketchOptions) -> Edited:
         len(told), request.condition, request.negative, request.settings, request.rng,
         request.pipe.count(request.progress, len(told)), Manner(request.style, contour),
     )  # fmt: skip
-    wave = mel_to_waveform(request.pipe.runtime, mel, request.rng)[: round(source.seconds * config.mel.sample_rate)]
-    return Edited(fade(normalize_peak(wave), config.mel.sample_rate)[:, None], config.mel.sample_rate, mel)
+    rate = config.mel.sample_rate
+    wave = mel_to_waveform(request.pipe.runtime, mel, request.rng)[: round(source.seconds * rate)]
+    return Result(fade(normalize_peak(wave), rate)[:, None], rate, mel, keeps_subtype=False)

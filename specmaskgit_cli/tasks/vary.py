@@ -6,12 +6,12 @@ from ..audio.levels import limit_peak
 from ..options import VaryOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.render import mel_to_waveform
+from .base import Result
 from .regenerate import Request, regenerate_mel
-from .result import Edited
 from .source import Source, excerpt
 
 
-def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
+def run(request: Request, source: Source, options: VaryOptions) -> Result:
     """A sound of the same length, rate and level, with `amount` of its tokens drawn anew, spread at random.
 
     All of it is vocoded; with amount 0 that is all that happens.
@@ -30,4 +30,4 @@ def vary(request: Request, source: Source, options: VaryOptions) -> Edited:
         request.hear(mel)
     mel = regenerate_mel(request, mel, fresh)
     samples = heard.back(mel_to_waveform(request.pipe.runtime, mel, request.rng))
-    return Edited(limit_peak(samples, 0.0), source.rate, mel)
+    return Result(limit_peak(samples, 0.0), source.rate, mel)

@@ -44,7 +44,7 @@ def test_json_has_every_stage_and_they_sum_up(capsys):
 def test_the_timed_pipeline_makes_the_same_sound():
     sound, pipe = QUICK.sound(), load(threads=1)
     timed = TimedPipeline(pipe, Clock())
-    np.testing.assert_array_equal(timed.generate_many(sound)[0].samples, pipe.generate_many(sound)[0].samples)
+    np.testing.assert_array_equal(timed.make(sound)[0].samples, pipe.make(sound)[0].samples)
 
 
 def test_scaling_and_its_table(capsys):

@@ -47,7 +47,7 @@ class FakePipeline:
         self.runtime = types.SimpleNamespace(backend="onnx")
         self.options = None
 
-    def generate_many(self, options, progress=None):
+    def make(self, options, progress=None):
         self.options = options
         first = 123 if options.seed is None else options.seed
         return [self.sound(options, first + index) for index in range(options.num)]
@@ -218,7 +218,7 @@ def test_failures_are_one_line(smg, pipeline, monkeypatch, error, code, words):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(pipeline, "generate_many", fail)
+    monkeypatch.setattr(pipeline, "make", fail)
     assert_one_line(smg("generate", "rain", "-o", "out.wav"), *words, code=code)
     monkeypatch.setenv("SMG_DEBUG", "1")
     with pytest.raises(type(error)):
@@ -229,7 +229,7 @@ def test_interrupt(smg, pipeline, monkeypatch, tmp_path):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "generate_many", interrupt)
+    monkeypatch.setattr(pipeline, "make", interrupt)
     assert smg("generate", "rain", "-o", "out.wav")[0] == 130
     assert not list(tmp_path.iterdir())
 

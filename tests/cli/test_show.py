@@ -23,7 +23,6 @@ from specmaskgit_cli.options import (
     SketchOptions,
     VaryOptions,
 )
-from specmaskgit_cli.sounds.marks import marks
 from specmaskgit_cli.sounds.record import Origin, Record
 from specmaskgit_cli.spectrogram.image import MARK, save_view, view
 
@@ -84,7 +83,7 @@ def spans(pixels):
     ],
 )
 def test_what_is_new(options, expected):
-    assert marks(options, 8.0) == expected
+    assert options.new_parts(8.0) == expected
 
 
 def test_picture_has_the_waveform_above_the_spectrogram(folder):

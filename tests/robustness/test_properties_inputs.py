@@ -28,7 +28,6 @@ from specmaskgit_cli.config.limits import check_config
 from specmaskgit_cli.config.settings import CheckpointConfig, from_dict, to_dict
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.options import (
-    TASKS,
     Box,
     ContinueOptions,
     GenerateOptions,
@@ -37,6 +36,7 @@ from specmaskgit_cli.options import (
     VaryOptions,
 )
 from specmaskgit_cli.sounds.record import Origin, Record, read_record
+from specmaskgit_cli.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def any_options(kind):
     return st.dictionaries(st.sampled_from(names), VALUES, max_size=3).map(lambda values: right | values)
 
 
-@pytest.mark.parametrize("kind", [*TASKS.values(), OutputOptions, Box])
+@pytest.mark.parametrize("kind", [*(task.options for task in TASKS.values()), OutputOptions, Box])
 def test_any_values_are_options_or_a_usage_error(kind):
     @examples(150)
     @given(any_options(kind))

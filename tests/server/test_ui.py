@@ -111,7 +111,7 @@ def test_a_sound_is_made_told_of_and_downloaded(client, tmp_path):
     assert status == 200 and headers["content-type"] == "audio/wav" and headers["accept-ranges"] == "bytes"
     (tmp_path / "a.wav").write_bytes(data)
     record = read_record(tmp_path / "a.wav")
-    assert record.task == "generate" and record.options.prompt == "dog bark" and record.options.seed == 7
+    assert record.task.name == "generate" and record.options.prompt == "dog bark" and record.options.seed == 7
     assert client("GET", f"/api/sounds/{first['id']}/image")[2].startswith(b"\x89PNG")
     again = client.wait(client.post("generate", **{**first["options"], "num": 1})[1])["sounds"][0]
     assert client("GET", f"/api/sounds/{again['id']}/audio")[2] == data
@@ -223,13 +223,13 @@ def test_old_sounds_make_room(pipe, monkeypatch):
 def test_jobs_wait_their_turn_and_can_be_stopped(pipe, monkeypatch):
     go, at_once = threading.Event(), []
 
-    def generate_many(options, progress):
+    def make(options, progress):
         at_once.append(options.prompt)
         assert go.wait(30)
         progress(1, 2)
         return []
 
-    monkeypatch.setattr(pipe, "generate_many", generate_many)
+    monkeypatch.setattr(pipe, "make", make)
     monkeypatch.setattr(jobs, "MAX_WAITING", 3)
     with serving(pipe) as client:
         first, second, third = (client.post("generate", prompt=name)[1] for name in "abc")

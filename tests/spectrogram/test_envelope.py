@@ -9,7 +9,6 @@ from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.evaluation.edits import lsd
 from specmaskgit_cli.options import ExtendOptions
 from specmaskgit_cli.spectrogram.band_envelope import FLOOR, envelope, impose, known_bands, step_samples
-from specmaskgit_cli.tasks import edit_source
 from specmaskgit_cli.tasks.extend import carried
 from specmaskgit_cli.tasks.source import Source
 
@@ -97,6 +96,6 @@ def test_the_shipped_model_knows_how_loud_the_highs_are():
         spectrum *= np.minimum(1, (300 / np.maximum(np.fft.rfftfreq(len(wave), 1 / 22050), 1)) ** (0.5 + 0.25 * seed))
         wave = np.fft.irfft(spectrum, len(wave)).astype(np.float32)
         low = band(wave[:, None], 22050, None, 4200)
-        (sound,) = edit_source(pipe, Source(low, 22050), ExtendOptions("x", cutoff=4200.0, seed=1))
+        (sound,) = pipe.make(ExtendOptions("x", cutoff=4200.0, seed=1), source=Source(low, 22050))
         errors.append(lsd(wave, sound.samples[:, 0], 22050, 4300))
     assert np.mean(errors) < 1.45, errors

@@ -13,7 +13,6 @@ from specmaskgit_cli.evaluation.edits import lsd, power_distance, seam_ratio
 from specmaskgit_cli.options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
 from specmaskgit_cli.spectrogram.griffin_lim import Known, griffin_lim
 from specmaskgit_cli.spectrogram.mel import log_mel
-from specmaskgit_cli.tasks import edit_source
 from specmaskgit_cli.tasks.cutoff import find_cutoff
 from specmaskgit_cli.tasks.regenerate import Request, correction, fresh_cells, guess, regenerate_mel, settle
 from specmaskgit_cli.tasks.source import Source, excerpt
@@ -92,8 +91,8 @@ def test_new_sound_has_as_much_above_the_models_band_as_the_rest(pipe):
 
     bright = noise(1.5, 44100, 2)
     for samples in (bright, low_passed(bright, 44100, 8000, 200)):
-        (sound,) = edit_source(pipe, Source(samples, 44100), InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST))
-        (longer,) = edit_source(pipe, Source(samples, 44100), ContinueOptions("x", 1, **FAST))
+        (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST), source=Source(samples, 44100))
+        (longer,) = pipe.make(ContinueOptions("x", 1, **FAST), source=Source(samples, 44100))
         for new in (sound.samples[24255:41895], longer.samples[len(samples) + 2205 : -2205]):
             assert share(samples) / 4 < share(new) + 0.01 < 4 * share(samples) + 0.05
 
@@ -106,14 +105,14 @@ def test_a_sound_that_is_cut_off_does_not_click_in_its_bands():
 def test_several_boxes_near_and_far(pipe):
     samples = noise(24)
     options = InpaintOptions("x", boxes=(Box(1, 1.2), Box(1.4, 1.5), Box(20, 20.3)), **FAST)
-    (sound,) = edit_source(pipe, Source(samples, 22050), options)
+    (sound,) = pipe.make(options, source=Source(samples, 22050))
     differs = (sound.samples != samples).any(axis=1).reshape(-1, 2205).any(axis=1)  # by tenths of a second
     assert list(np.flatnonzero(differs)) == [10, 11, 14, 200, 201, 202]
 
 
 def test_a_band_leaves_the_other_frequencies(pipe):
     samples = noise(1.5)
-    (sound,) = edit_source(pipe, Source(samples, 22050), InpaintOptions("x", boxes=(Box(0.5, 1, 2000, 4000),), **FAST))
+    (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(0.5, 1, 2000, 4000),), **FAST), source=Source(samples, 22050))
     change = sound.samples - samples
     inside = band(change, 22050, 1500, 4500)
     assert np.abs(change).max() > 0.01
@@ -123,7 +122,7 @@ def test_a_band_leaves_the_other_frequencies(pipe):
 
 def test_gaps_longer_than_the_window(pipe):
     samples = noise(16)
-    (sound,) = edit_source(pipe, Source(samples, 22050), InpaintOptions("x", boxes=(Box(1, 15),), **FAST))
+    (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(1, 15),), **FAST), source=Source(samples, 22050))
     blocks = np.sqrt(np.square(sound.samples[22050:-22050]).reshape(-1, 2205).mean(axis=1))
     assert blocks.min() > 1e-4 and changed(sound.samples, samples) == pytest.approx((22050, 15 * 22050), abs=99)
 
@@ -131,7 +130,7 @@ def test_gaps_longer_than_the_window(pipe):
 def test_channels_keep_their_balance(pipe):
     mono = noise(1.5, 44100)
     samples = np.concatenate([mono, -0.25 * mono, 0 * mono], axis=1)
-    (sound,) = edit_source(pipe, Source(samples, 44100), InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST))
+    (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST), source=Source(samples, 44100))
     left, right, silent = sound.samples[26460:39690].T
     assert np.allclose(right, -0.25 * left, atol=1e-5) and np.abs(left).max() > 0.01 and not silent.any()
 
@@ -140,7 +139,7 @@ def test_continuing_keeps_the_sound_and_has_no_step(pipe):
     samples = noise(2, 44100, 2)
     for before, seconds in ((False, 1.3), (True, 10.4)):
         options = ContinueOptions("x", seconds, before, **FAST)
-        (sound,) = edit_source(pipe, Source(samples, 44100), options)
+        (sound,) = pipe.make(options, source=Source(samples, 44100))
         assert len(sound.samples) == len(samples) + round(seconds * 44100)
         kept = sound.samples[-len(samples) :] if before else sound.samples[: len(samples)]
         assert np.array_equal(kept, samples)
@@ -153,7 +152,7 @@ def test_continuing_keeps_the_sound_and_has_no_step(pipe):
 def test_loops_have_no_seam(pipe):
     t = np.arange(3 * 22050) / 22050
     ramp = (np.sin(2 * np.pi * 110.25 * t) * np.linspace(0.1, 0.7, len(t)))[:, None].astype(np.float32)
-    (sound,) = edit_source(pipe, Source(ramp, 22050), LoopOptions("x", join=0.5, **FAST))
+    (sound,) = pipe.make(LoopOptions("x", join=0.5, **FAST), source=Source(ramp, 22050))
     assert sound.samples.shape == ramp.shape
     middle = slice(round(0.1 * 22050), round(2.4 * 22050))
     assert np.array_equal(sound.samples[middle], ramp[middle])
@@ -168,7 +167,7 @@ def test_variations_go_from_the_sound_to_new_ones(pipe):
     original = log_mel(excerpt(samples, 22050, pipe.config).wave, CFG)
     distances = []  # of the spectrograms: what an untrained vocoder makes of them is far off even with amount 0
     for amount in (0, 0.3, 1):
-        sounds = edit_source(pipe, Source(samples, 22050), VaryOptions("x", amount, num=2, **FAST))
+        sounds = pipe.make(VaryOptions("x", amount, num=2, **FAST), source=Source(samples, 22050))
         assert [sound.seed for sound in sounds] == [1, 2] and sounds[0].samples.shape == samples.shape
         distances.append(np.abs(sounds[0].mel - original)[:, :80].mean())
         assert not np.array_equal(*(sound.samples for sound in sounds)) or amount == 0
@@ -178,7 +177,7 @@ def test_variations_go_from_the_sound_to_new_ones(pipe):
 def test_a_seed_is_an_edit(pipe):
     source = Source(noise(1), 22050)
     first, again, other = (
-        edit_source(pipe, source, InpaintOptions("x", boxes=(Box(0.2, 0.6),), steps=2, seed=seed))[0].samples
+        pipe.make(InpaintOptions("x", boxes=(Box(0.2, 0.6),), steps=2, seed=seed), source=source)[0].samples
         for seed in (4, 4, 5)
     )
     assert np.array_equal(first, again) and not np.array_equal(first, other)
@@ -188,7 +187,7 @@ def test_a_seed_is_an_edit(pipe):
 def test_extension_adds_highs_and_keeps_the_lows(pipe, seconds):
     rate = 44100
     samples = low_passed(noise(seconds, rate, 2), rate, 4200, 100)
-    (sound,) = edit_source(pipe, Source(samples, rate), ExtendOptions("x", **FAST))
+    (sound,) = pipe.make(ExtendOptions("x", **FAST), source=Source(samples, rate))
     assert sound.rate == rate and sound.samples.shape == samples.shape
     assert "ends at 4" in sound.warnings[0]
 
@@ -206,11 +205,11 @@ def test_extension_adds_highs_and_keeps_the_lows(pipe, seconds):
 
 
 def test_extension_raises_a_low_rate_and_leaves_full_sounds_alone(pipe):
-    (sound,) = edit_source(pipe, Source(noise(1, 8000), 8000), ExtendOptions("x", **FAST))
+    (sound,) = pipe.make(ExtendOptions("x", **FAST), source=Source(noise(1, 8000), 8000))
     assert sound.rate == 22050 and len(sound.samples) == 22050
-    assert edit_source(pipe, Source(noise(1, 22050), 22050), ExtendOptions("x", **FAST)) == []
+    assert pipe.make(ExtendOptions("x", **FAST), source=Source(noise(1, 22050), 22050)) == []
     with pytest.raises(SmgError, match="cutoff is 9000 Hz, above 8000 Hz"):
-        edit_source(pipe, Source(noise(1, 22050), 22050), ExtendOptions("x", cutoff=9000, **FAST))
+        pipe.make(ExtendOptions("x", cutoff=9000, **FAST), source=Source(noise(1, 22050), 22050))
 
 
 @pytest.mark.parametrize("cutoff", [2000, 3400, 4200, 6000])

@@ -63,7 +63,7 @@ def test_numpy_takes_no_threads_of_its_own_and_gets_them_back(pipe):
     controller, seen = threadpoolctl.ThreadpoolController(), []
     with controller.limit(limits=2, user_api="blas"):
         before = blas()
-        pipe.generate_many(GenerateOptions(prompt="rain", seconds=0.5), lambda *_: seen.append(blas()))
+        pipe.make(GenerateOptions(prompt="rain", seconds=0.5), lambda *_: seen.append(blas()))
         assert seen and all(threads <= {1} for threads in seen) and blas() == before
         with one_blas_thread():
             inner = one_blas_thread()  # as of another thread of the process, which need not end first
@@ -104,7 +104,7 @@ def test_a_score_sets_off_what_is_near_to_all_known_sounds(pipe):
 @pytest.mark.parametrize("faint, draws", [(0, 1), (1, 2), (99, 3)])
 def test_a_sound_that_comes_out_faint_is_drawn_again(pipe, monkeypatch, faint, draws):
     options = GenerateOptions(prompt="rain", seconds=0.4, steps=2, seed=3)
-    (wanted,), drawn, told = pipe.generate_many(options), [], []
+    (wanted,), drawn, told = pipe.make(options), [], []
     original = pipeline.tokens_to_mel
 
     def faint_at_first(runtime, tokens, rng):
@@ -112,7 +112,7 @@ def test_a_sound_that_comes_out_faint_is_drawn_again(pipe, monkeypatch, faint, d
         return original(runtime, tokens, rng) - 20 * (len(drawn) <= faint)
 
     monkeypatch.setattr(pipeline, "tokens_to_mel", faint_at_first)
-    (sound,) = pipe.generate_many(options, lambda *progress: told.append(progress))
+    (sound,) = pipe.make(options, lambda *progress: told.append(progress))
     assert len(set(drawn)) == len(drawn) == draws
     assert np.array_equal(sound.samples, wanted.samples) == (draws == 1)
     assert told == [(1, 2), (2, 2)]

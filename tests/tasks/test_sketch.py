@@ -13,7 +13,7 @@ from specmaskgit_cli.options import SketchOptions
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.spectrogram.mel import log_mel
 from specmaskgit_cli.tasks.regenerate import Request
-from specmaskgit_cli.tasks.sketch import sketch
+from specmaskgit_cli.tasks.sketch import run as sketch
 from specmaskgit_cli.tasks.source import Source
 
 

@@ -16,7 +16,9 @@ from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # 
 from specmaskgit_cli.cli import _run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, MelConfig  # noqa: E402
 from specmaskgit_cli.data.canvas import CanvasMaker  # noqa: E402
-from specmaskgit_cli.data.clips import caption_from_name, find_sources, iterate_clips, open_cache  # noqa: E402
+from specmaskgit_cli.data.clips import open_cache  # noqa: E402
+from specmaskgit_cli.data.descriptions import caption_from_name  # noqa: E402
+from specmaskgit_cli.data.sources import find_sources, iterate_clips  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 

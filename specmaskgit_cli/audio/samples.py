@@ -1,0 +1,77 @@
+"""The samples of a sound file: counted while they are decoded, as a few bytes can hold hours of silence."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..bounds import LOW_RATE, MAX_SAMPLES, check_format, longest
+from ..errors import SmgError
+from .metadata import native_name
+
+if TYPE_CHECKING:
+    import soundfile
+
+LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
+_BLOCK = 1 << 16  # samples a channel
+
+
+def read_samples(
+    file: soundfile.SoundFile, name: object, most: int = MAX_SAMPLES, resampled: int = LOW_RATE
+) -> np.ndarray:
+    """All samples of an open file, float32 [n, channels].
+
+    Args:
+        name: of the file, for messages.
+        most: samples of all channels that it may have.
+        resampled: the rate in Hz that they will be brought to, at which they are counted if it is higher.
+
+    Raises:
+        SmgError: a rate or a number of channels out of bounds; too many samples, none, or samples that are infinite,
+            not a number, or beyond LOUDEST.
+        soundfile.LibsndfileError: the file is damaged.
+    """
+    rate, channels = file.samplerate, file.channels
+    check_format(name, rate, channels)
+    limit = longest(rate, channels, most, resampled)
+    # Not by the length that the header tells: it may promise more samples than the file or the memory holds. And in an
+    # array that grows in place, as putting blocks together would take the memory twice.
+    samples, count = np.empty((_BLOCK, channels), np.float32), 0
+    while True:
+        if count + _BLOCK > len(samples):
+            samples.resize((len(samples) * 5 // 4 + _BLOCK, channels), refcheck=False)
+        block = file.read(out=samples[count : count + _BLOCK])
+        if not len(block):
+            break
+        count += len(block)
+        if count > limit:
+            raise SmgError(f"{name} is longer than {limit / rate:.0f} s, the most for its rate and channels; cut it")
+        low, high = float(block.min()), float(block.max())
+        if not np.isfinite(low + high):  # a NaN is both the lowest and the highest
+            raise SmgError(f"{name} holds samples that are infinite or not a number; export it again")
+        if max(high, -low) > LOUDEST:
+            raise SmgError(f"{name} holds samples beyond {LOUDEST:g} times full scale; export it again")
+        del block  # or it would look into memory that the next growth gives back
+    if not count:
+        raise SmgError(f"{name} holds no samples; name a file with sound in it")
+    samples.resize((count, channels), refcheck=False)
+    return samples
+
+
+def decode(audio: bytes | str | os.PathLike, resampled: int, name: object = "the clip") -> tuple[np.ndarray, int]:
+    """A sound file that is in memory, or at a path: float32 [n, channels] and its rate; `resampled` as above.
+
+    Raises:
+        SmgError: as `read_samples` does, and for what is no sound file, or cannot be read.
+    """
+    import soundfile
+
+    source = io.BytesIO(audio) if isinstance(audio, bytes) else native_name(audio)
+    try:
+        with soundfile.SoundFile(source) as file:
+            return read_samples(file, name, resampled=resampled), file.samplerate
+    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: headerless .raw
+        raise SmgError(f"{name} is not a sound file, or damaged") from None
