@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "specmaskgit_cli"
 # What is at the top of the package, folders and files. Each imports itself and what stands on the lines above its own.
 LAYERS = [
     "__init__ errors",
-    "config decoding distributed threads",
+    "config decoding distributed bounds threads",
     "options",
     "audio checkpoint",
     "conditioning spectrogram",
