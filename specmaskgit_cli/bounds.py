@@ -7,6 +7,7 @@ from .errors import SmgError, UsageError
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
 MAX_CHANNELS = 32
 MAX_SAMPLES = 1 << 29  # of all channels together: 2 GiB, or an hour and a half of stereo at 48 kHz
+MAX_TEXT = 2000  # characters of a prompt: an encoder hears the first tokens alone
 LOW_RATE = 8000  # Hz; sounds of lower rates are resampled to more samples than they have
 
 

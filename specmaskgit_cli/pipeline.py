@@ -36,7 +36,7 @@ from .sounds.sound import Sound
 from .synthesis.engine import CONTEXT_COLUMNS, MIN_COLUMNS
 from .synthesis.prompts import Conditions
 from .synthesis.render import mel_to_waveform, tokens_to_mel
-from .tasks import task_of
+from .tasks import check_made, task_of
 from .tasks.regenerate import Request
 from .tasks.source import Source
 from .threads import one_blas_thread
@@ -123,7 +123,7 @@ class Pipeline:
             The sounds; none where an edit finds nothing to do.
 
         Raises:
-            SmgError: a file that cannot be read, or does not suit the task.
+            SmgError: a file that cannot be read, or does not suit the task; sounds larger than `bounds` allows.
         """
         task = task_of(options)
         if options.seed is None:
@@ -131,6 +131,8 @@ class Pipeline:
         in_memory = source is not None
         if task.edits and not in_memory:
             source = Source.read(task.path(options))
+        edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
+        check_made(options, self.config.mel.sample_rate, *edited)
         wish = None if task.edits else self.conditions.wish(options)
         warnings = self.conditions.unfamiliar(options.prompt)
         sounds = []

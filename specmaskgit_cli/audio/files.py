@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bounds import LOW_RATE, MAX_SAMPLES
 from ..errors import SmgError, UsageError
 from .encoding import BITS, FORMATS, RATES, encoded
 from .metadata import check_tags, native_name
-
-_LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
-_BLOCK = 1 << 16  # samples
+from .samples import read_samples
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,12 @@ class Audio:
     format: str
 
 
-def read_audio(path: str | os.PathLike) -> Audio:
-    """Read a whole sound file of any kind that libsndfile knows.
+def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int = LOW_RATE) -> Audio:
+    """Read a whole sound file of any kind that libsndfile knows; `most` and `resampled` as in `read_samples`.
 
     Raises:
-        SmgError: the file is missing, a directory, unreadable, empty, not audio, or holds no or non-finite samples.
+        SmgError: the file is missing, a directory, unreadable, empty, not audio, or out of bounds in its rate, its
+            channels, its length or its samples, as `read_samples` says.
     """
     import soundfile
 
@@ -54,26 +54,14 @@ def read_audio(path: str | os.PathLike) -> Audio:
         raise SmgError(f"{path} is empty (0 bytes); name a sound file")
     try:
         with soundfile.SoundFile(native_name(path)) as file:
-            # In blocks, because a header may promise more samples than the file or the memory holds.
-            blocks = []
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block)
-            rate, subtype, kind = file.samplerate, file.subtype, file.format
+            return Audio(read_samples(file, path, most, resampled), file.samplerate, file.subtype, file.format)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
         raise SmgError(f"{path}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3") from None
-    if not blocks:
-        raise SmgError(f"{path} holds no samples; name a file with sound in it")
-    samples = np.concatenate(blocks)
-    if not np.isfinite(samples).all():
-        raise SmgError(f"{path} holds samples that are infinite or not a number; export it again")
-    if max(samples.max(), -samples.min()) > _LOUDEST:
-        raise SmgError(f"{path} holds samples beyond {_LOUDEST:g} times full scale; export it again")
-    return Audio(samples, rate, subtype, kind)
 
 
 def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:
     """The mean of a file's channels at `rate` Hz, float32 [n]. Raises SmgError as read_audio does."""
-    audio = read_audio(path)
+    audio = read_audio(path, resampled=rate)
     return resample(to_mono(audio.samples), audio.rate, rate)
 
 

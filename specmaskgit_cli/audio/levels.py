@@ -1,4 +1,7 @@
-"""Loudness and joints of waveforms: peaks, fades and crossfades. All take [n] or [n, channels] and return a copy."""
+"""Loudness and joints of waveforms: peaks, fades and crossfades.
+
+All take [n] or [n, channels]; what they return of it is a copy.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +70,13 @@ def crossfade(a: np.ndarray, b: np.ndarray, n: int, curve: str = "equal-power") 
     return np.concatenate([a[: len(a) - n], middle, b[n:]])
 
 
+def peak_of(x: np.ndarray) -> float:
+    """The largest sample, whatever its sign; 0 of none. No copy is made."""
+    return max(float(np.max(x, initial=0.0)), -float(np.min(x, initial=0.0)))
+
+
 def _gain_to(x: np.ndarray, peak_db: float) -> float:
-    peak = float(np.max(np.abs(x), initial=0.0))
+    peak = peak_of(x)
     return 10 ** (peak_db / 20) / peak if peak else 1.0
 
 

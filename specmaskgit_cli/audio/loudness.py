@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from .files import resample
+from .levels import peak_of
 
 CEILING_DB = -1.0  # true peak, dBTP
 _BLOCK_SECONDS = 0.4
 _RESPONSE_SECONDS = 0.25  # after which the filters' response is below 1e-9
 _FFT = 1 << 17
-_LOWEST_RATE = 8000  # the shelf at 1.7 kHz needs room
+_LOWEST_RATE = 8000  # Hz; the shelf at 1.7 kHz needs room
+_HIGHEST_RATE = 192_000  # Hz; the filters' response has to fit into the FFT
 
 
 def integrated_loudness(x: np.ndarray, rate: int) -> float:
     """Gated loudness in LUFS, -inf for silence. A sound of less than 0.4 s counts as one block."""
-    if rate < _LOWEST_RATE:
-        x, rate = resample(x, rate, _LOWEST_RATE), _LOWEST_RATE
-    power = _weighted_power(x, rate)
+    wanted = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE)
+    x, rate = resample(x, rate, wanted), wanted
     hop = round(_BLOCK_SECONDS / 4 * rate)  # blocks overlap by three quarters
-    if len(power) < 4 * hop:
-        blocks = power.mean(keepdims=True, dtype=np.float64)
+    power = _weighted_power(x, rate)
+    if len(x) < 4 * hop:
+        blocks = np.concatenate(list(power)).mean(keepdims=True, dtype=np.float64)
     else:
-        hops = power[: len(power) // hop * hop].reshape(-1, hop).mean(axis=1, dtype=np.float64)
-        blocks = np.convolve(hops, np.full(4, 0.25), "valid")
+        blocks = np.convolve(np.concatenate(list(_means(power, hop))), np.full(4, 0.25), "valid")
     blocks = blocks[_lufs(blocks) > -70]
     if not len(blocks):
         return -np.inf
@@ -32,15 +35,16 @@ def integrated_loudness(x: np.ndarray, rate: int) -> float:
 
 def true_peak_db(x: np.ndarray, rate: int) -> float:
     """The peak of the waveform between its samples too, in dBTP, by fourfold oversampling; -inf for silence."""
-    peak, step, margin = 0.0, 1 << 20, 1 << 10  # in pieces, for the memory's sake
+    channels = x.size // max(1, len(x))
+    # In pieces, for the memory's sake.
+    peak, step, margin = peak_of(x), max(1 << 15, (1 << 21) // max(2, channels)), 1 << 10
     for start in range(0, len(x), step):
         piece = resample(x[max(0, start - margin) : start + step + margin], rate, 4 * rate)
         if start:
             piece = piece[2 * margin :]  # what the cut itself makes of the first samples is no peak
         if start + step + margin < len(x):
             piece = piece[: -2 * margin]
-        peak = max(peak, float(np.max(np.abs(piece), initial=0.0)))
-    peak = max(peak, float(np.max(np.abs(x), initial=0.0)))
+        peak = max(peak, peak_of(piece))
     return 20 * float(np.log10(peak)) if peak else -np.inf
 
 
@@ -61,21 +65,31 @@ def _lufs(power):
         return -0.691 + 10 * np.log10(power)
 
 
-def _weighted_power(x: np.ndarray, rate: int) -> np.ndarray:
-    """Squares of the K-weighted samples, summed over the channels, float32 [n]."""
+def _means(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Means of every `size` values of an array [n] that comes in pieces; fewer at its end are left out."""
+    rest = np.zeros(0, np.float32)
+    for piece in pieces:
+        rest = np.concatenate([rest, piece])
+        whole = len(rest) // size * size
+        yield rest[:whole].reshape(-1, size).mean(axis=1, dtype=np.float64)
+        rest = rest[whole:]
+
+
+def _weighted_power(x: np.ndarray, rate: int) -> Iterator[np.ndarray]:
+    """Squares of the K-weighted samples, summed over the channels, float32 [n]; in pieces, for the memory's sake."""
     x = np.asarray(x, np.float32).reshape(len(x), -1)
     taps = round(_RESPONSE_SECONDS * rate)
     impulse = np.fft.irfft(_k_weighting(rate), _FFT)[:taps]
     response = np.fft.rfft(impulse, _FFT)
-    padded = np.pad(x, ((taps - 1, 0), (0, 0)))
-    power, step = np.zeros(len(x), np.float32), _FFT - taps + 1
+    step = _FFT - taps + 1
     for start in range(0, len(x), step):
+        before = min(start, taps - 1)  # samples that the response still tells of; there are none before the first
+        power = np.zeros(min(step, len(x) - start), np.float32)
         for channel in range(x.shape[1]):
-            spectrum = np.fft.rfft(padded[start : start + _FFT, channel], _FFT) * response
-            weighted = np.fft.irfft(spectrum, _FFT)[taps - 1 :]
-            part = power[start : start + step]
-            part += np.square(weighted[: len(part)])
-    return power
+            heard = np.pad(x[start - before : start + step, channel], (taps - 1 - before, 0))
+            weighted = np.fft.irfft(np.fft.rfft(heard, _FFT) * response, _FFT)[taps - 1 :]
+            power += np.square(weighted[: len(power)])
+        yield power
 
 
 def _k_weighting(rate: int) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
+
+from ..terminal import say
 
 
 def print_benchmark(found: dict) -> None:
@@ -16,7 +19,6 @@ def print_benchmark(found: dict) -> None:
             for stage, row in rows
         ),
     )
-    print()
     speed = found["seconds"] / found["total"]["seconds"]
     lines = {
         "speed": f"{speed:.3g} times real time; RTF {found['rtf']:.4f}",
@@ -28,8 +30,7 @@ def print_benchmark(found: dict) -> None:
         "first sound of a process": f"{found['first_seconds']:.2f} s, the models loaded on the way",
         "cold start": f"{found['cold_seconds']:.2f} s for a whole `smg generate` of 4 s of sound",
     }
-    for name, text in lines.items():
-        print(f"- {name}: {text}")
+    say("\n" + "\n".join(f"- {name}: {text}" for name, text in lines.items()), lines=True)
 
 
 def print_scaling(found: dict) -> None:
@@ -61,15 +62,16 @@ def print_comparison(found: dict) -> None:
         ),
     )
     for name, why in found["skipped"].items():
-        print(f"\n- {name}: skipped, {why}")
+        say()
+        say(f"- {name}: skipped, {why}")
 
 
 def _head(found: dict, what: str) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     load = "" if found["load_average"] is None else f"; load average {found['load_average']:.1f}"
-    print(f"{found['model']} {found['model_version']} ({found['model_hash']}), {found['backend']}: {what}")
-    print(f"{found['cpu']}, {found['threads']} threads ({found['threads_because']}){load}")
-    print(f"{versions}\n")
+    say(f"{found['model']} {found['model_version']} ({found['model_hash']}), {found['backend']}: {what}")
+    say(f"{found['cpu']}, {found['threads']} threads ({found['threads_because']}){load}")
+    say(f"{versions}\n", lines=True)
 
 
 def _times(row: dict) -> tuple[str, str, str]:
@@ -91,7 +93,6 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    console = Console(width=120, highlight=False)
-    with console.capture() as text:
-        console.print(table)
-    print(text.get().strip())  # the box has an empty line above and below
+    text = io.StringIO()
+    Console(file=text, force_terminal=False, width=120, highlight=False).print(table)
+    say(text.getvalue().strip(), lines=True)  # the box has an empty line above and below

@@ -140,7 +140,7 @@ def parse_sums(text: str, source: str) -> dict[str, str]:
         inside = PurePosixPath(name)
         # A checkpoint may come from anyone: nothing it lists may reach outside its directory.
         escapes = inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name
-        if len(digest) != 64 or not name or escapes:
+        if len(digest) != 64 or not name.strip() or not name.isprintable() or escapes:
             raise SmgError(f"{source}: line {number} is not a SHA-256 sum of a file in the checkpoint; {_FIX}")
         sums[name] = digest.lower()
     return sums

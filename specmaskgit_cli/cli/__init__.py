@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ..terminal import say
+
 
 def main(args: list[str] | None = None) -> None:
     """Run `smg` and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted.
@@ -35,7 +37,7 @@ def _run(args: list[str]) -> int:
     if args == ["--version"]:  # needs nothing that takes time to import
         from .. import __version__
 
-        print(f"smg {__version__}")
+        say(f"smg {__version__}")
         return 0
     debug = os.environ.get("SMG_DEBUG", "0") not in ("", "0")
     try:
@@ -45,13 +47,15 @@ def _run(args: list[str]) -> int:
         return application(args)(args, prog_name="smg", standalone_mode=False) or 0
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # as a panic of a library in Rust is no Exception
         if debug:
             raise
         return _report(error)
 
 
-def _report(error: Exception) -> int:
+def _report(error: BaseException) -> int:
     from ..errors import SmgError
 
     if isinstance(error, SmgError):
@@ -59,7 +63,7 @@ def _report(error: Exception) -> int:
     elif hasattr(error, "format_message"):  # Typer's own, whose class moved between modules over its versions
         message, code = error.format_message(), error.exit_code
         if type(error).__name__ == "NoArgsIsHelpError":
-            print(message, file=sys.stderr)
+            say(message, error=True, lines=True)
             return code
         if context := getattr(error, "ctx", None):
             message += f" (see {context.command_path} --help)"
@@ -74,5 +78,5 @@ def _report(error: Exception) -> int:
     else:
         message = f"{type(error).__name__}: {error} (this is a bug; SMG_DEBUG=1 shows where)"
         code = 1
-    print("smg: error:", " ".join(message.split()), file=sys.stderr)
+    say("smg: error:", " ".join(message.split()), error=True)
     return code

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
+from ..terminal import say
 from . import (
     batch,
     benchmark,
@@ -61,7 +62,7 @@ app = _new()
 
 def _version(shown: bool) -> None:
     if shown:
-        typer.echo(f"smg {__version__}")
+        say(f"smg {__version__}")
         raise typer.Exit()
 
 

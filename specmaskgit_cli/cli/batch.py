@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -47,7 +47,7 @@ def batch(
 
     def report(kind: str, text: str) -> None:
         if kind == "error" or not quiet:
-            print(f"smg: {kind}:", text, file=sys.stderr)
+            say(f"smg: {kind}:", text, error=True)
 
     with progress_bar("downloading", quiet) as downloading, progress_bar("making sounds", quiet) as progress:
         summary = run_batch(listed, output, options, report, progress, downloading)
@@ -59,6 +59,6 @@ def batch(
         parts = [f"{summary.done} of {summary.rows} rows done"]
         for count, what in ((summary.skipped, "done before"), (summary.nothing, "with nothing to do")):
             parts += [f"{count} {what}"] if count else []
-        print(f"{output}: {', '.join(parts)}; {summary.files} files in {taken:.1f} s")
+        say(f"{output}: {', '.join(parts)}; {summary.files} files in {taken:.1f} s")
     if summary.failed:
         raise SmgError(f"{summary.failed} of {summary.rows} rows failed; run the same again to try only those")

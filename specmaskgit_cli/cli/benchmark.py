@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
 from ..options import STEPS
+from ..terminal import say
 from . import common
 from .report import print_json
 
@@ -50,7 +50,7 @@ def benchmark(
 
     def report(text: str) -> None:
         if not quiet:
-            print(f"smg: {text}", file=sys.stderr)
+            say("smg:", text, error=True)
 
     found = measure(options, report)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .report import print_json
 
@@ -37,5 +38,5 @@ def convert(
     if as_json:
         print_json("convert", {"directory": str(output), "weights": str(found.weights), "kind": found.kind})
     elif not quiet:
-        typer.echo(f"{found.weights} is a {found.kind}", err=True)
-        typer.echo(str(output))
+        say(f"{found.weights} is a {found.kind}", error=True)
+        say(output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .player import players
 from .report import print_json
@@ -40,7 +41,7 @@ def doctor(
     elif not quiet:
         _print(findings)
         if not problems:
-            print("\neverything smg needs is here")
+            say("\neverything smg needs is here", lines=True)
     if problems:
         raise SmgError("; ".join(problems))
 
@@ -124,10 +125,10 @@ def _speed(name: str | None, threads: int | None) -> dict:
 
 def _print(findings: dict) -> None:
     for title, values in findings.items():
-        print(title)
+        say(title)
         for name, value in values.items():
             if isinstance(value, list):
                 value = ", ".join(value) or "none"
             if isinstance(value, bool):
                 value = "yes" if value else "no"
-            print(f"  {name.replace('_', ' '):<28} {'not installed' if value is None else value}")
+            say(f"  {name.replace('_', ' '):<28} {'not installed' if value is None else value}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..terminal import say
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -70,7 +71,7 @@ def embed(
         }
         print_json("embed", document)
     elif not quiet:
-        print(
+        say(
             f"{output}  {len(files)} sounds  {len(embeddings[0].layers)} layers of {pipe.config.generator.width}  "
             f"{sum(len(embedding.frames) for embedding in embeddings)} frames  {seconds:.2f} s"
         )

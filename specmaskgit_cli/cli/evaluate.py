@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..options import GUIDANCE, STEPS
+from ..terminal import say
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -73,7 +73,7 @@ def edits(
         return
     for task, row in results.items():
         for name, value in row.items():
-            print(f"{task:<10} {name:<26} {value:10.4g}")
+            say(f"{task:<10} {name:<26} {value:10.4g}")
 
 
 @app.command("model")
@@ -176,7 +176,7 @@ def sampling_command(
     with progress_bar("evaluating", quiet) as progress:
         document = evaluate_sampling(pipe, data, options, sweep, output, progress, others, _told(quiet))
     if as_markdown and not as_json:
-        print("\n\n".join(map(markdown, tables(document))))
+        say("\n\n".join(map(markdown, tables(document))), lines=True)
         return
     _hand_over("evaluate sampling", document, tables(document), None, as_json)
 
@@ -236,7 +236,7 @@ def _load(model, backend, device, threads, vocoder, quiet):
 
 def _told(quiet: bool):
     """What says on standard error how far the work is."""
-    return lambda line: None if quiet else print(f"smg: {line}", file=sys.stderr)
+    return lambda line: None if quiet else say("smg:", line, error=True)
 
 
 def _hand_over(command: str, document: dict, tables: list, output: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..terminal import say
 from . import common
 from .report import print_json
 
@@ -55,8 +56,8 @@ def export(
         print_json("export", document)
     elif not quiet:
         for item in graphs:
-            print(
+            say(
                 f"{output / item.file}  {item.bytes / 1e6:.1f} MB  {item.precision}  opset {item.opset}  "
                 f"error {item.error:.1e} (up to {item.tolerance:g})"
             )
-        print(f"compared with the checkpoint on {reference}")
+        say(f"compared with the checkpoint on {reference}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .report import print_json
 from .train_options import Batch, Device, Precision, Seed, Steps, Threads, told_unless, train_options
@@ -55,4 +56,4 @@ def finetune(
     if as_json:
         print_json("train finetune", {"directory": str(output)} | results)
     elif not quiet:
-        typer.echo(str(output))
+        say(output)

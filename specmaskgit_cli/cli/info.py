@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
-from .report import REPLACED, Failures, print_json
+from .report import Failures, print_json
 
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE", help="Sound files; they are only read.", show_default=False)
@@ -35,21 +36,20 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
                 damage = str(error)
             documents.append(measured | {"metadata": record and record.to_dict(), "metadata_error": damage})
             if not as_json:
-                lines = [""] * (len(documents) > 1) + _lines(measured, record, damage)
-                print("\n".join("".join(c if c.isprintable() else REPLACED for c in line) for line in lines))
+                for line in [""] * (len(documents) > 1) + _lines(measured, record, damage):
+                    say(line)
     if as_json:
         print_json("info", {"files": documents, "failures": failures.found})
     failures.end()
 
 
 def _measure(file: str) -> dict:
-    import numpy as np
-
     from ..audio.files import read_audio
+    from ..audio.levels import peak_of
     from ..audio.loudness import integrated_loudness, true_peak_db
 
     audio = read_audio(file)
-    peak = float(np.abs(audio.samples).max())
+    peak = peak_of(audio.samples)
     return {
         "file": file,
         "seconds": round(len(audio.samples) / audio.rate, 6),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError, UsageError
+from ..terminal import say
 from . import common, complete
 from .progress import progress_bar
 from .report import print_json
@@ -42,7 +43,7 @@ def list_models(as_json: common.AsJson = False) -> None:
         print_json("models list", {"models": [{"name": name, "directory": str(path)} for name, path in found]})
         return
     for name, path in found:
-        print(f"{name}  {path}")
+        say(f"{name}  {path}")
 
 
 @app.command()
@@ -66,11 +67,12 @@ def show(model: Model = None, as_json: common.AsJson = False, quiet: common.Repo
         print_json("models show", document)
         return
     config = checkpoint.config
-    print(f"{config.name} {config.version}  {checkpoint.hash}  {checkpoint.directory}")
+    say(f"{config.name} {config.version}  {checkpoint.hash}  {checkpoint.directory}")
     if text:
-        print(f"\n{text}")
+        say(f"\n{text}", lines=True)
     if sounds:
-        print(f"\nKnown sounds ({len(sounds)}): {', '.join(sounds)}")
+        say()
+        say(f"Known sounds ({len(sounds)}): {', '.join(sounds)}")
 
 
 @app.command()
@@ -86,7 +88,7 @@ def verify(model: Model = None, as_json: common.AsJson = False, quiet: common.Qu
         print_json("models verify", {"directory": str(directory), "files": states})
     elif not quiet:
         for name, state in states.items():
-            print(f"{state:<10}  {name}")
+            say(f"{state:<10}  {name}")
     bad = [name for name, state in states.items() if state not in ("ok", "not listed")]
     if bad:
         raise SmgError(f"{directory}: {len(bad)} of {len(states)} files damaged; pull or pack it again")
@@ -107,7 +109,7 @@ def pull(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = False
         document = {"model": model.repo, "commit": checkpoint.commit, "hash": checkpoint.hash}
         print_json("models pull", document | {"directory": str(directory)})
     elif not quiet:
-        print(f"{model.repo}@{checkpoint.commit}  {directory}")
+        say(f"{model.repo}@{checkpoint.commit}  {directory}")
 
 
 @app.command()
@@ -127,7 +129,7 @@ def push(
     if as_json:
         print_json("models push", {"model": model.repo, "commit": commit})
     elif not quiet:
-        print(f"{model.repo}@{commit}")
+        say(f"{model.repo}@{commit}")
 
 
 @app.command()
@@ -143,7 +145,7 @@ def remove(name: Name, as_json: common.AsJson = False, quiet: common.Quiet = Fal
     if as_json:
         print_json("models remove", {"model": str(model), "bytes": freed})
     elif not quiet:
-        print(f"removed {model}, {freed / 1e6:.1f} MB")
+        say(f"removed {model}, {freed / 1e6:.1f} MB")
 
 
 def _hub_name(name: str):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .report import print_json
 from .train_options import Text, require_torch, text_files, told_unless
@@ -66,4 +67,4 @@ def pack(
         checkpoint = load_checkpoint(output)
         print_json("train pack", {"directory": str(output), "model": name, "model_hash": checkpoint.hash})
     elif not quiet:
-        typer.echo(str(output))
+        say(output)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
+
+from ..terminal import say
 
 # Programs, the best first, with what makes them play and end in silence.
 PLAYERS = {
@@ -30,9 +31,8 @@ def play(file: str) -> None:
     wav = file.lower().endswith(".wav")
     name = next((name for name in players() if wav or name not in WAV_ONLY), None)
     if name is None:
-        print(f"smg: warning: nothing to play {file} with; install one of {', '.join(PLAYERS)}", file=sys.stderr)
+        say(f"smg: warning: nothing to play {file} with; install one of {', '.join(PLAYERS)}", error=True)
         return
-    sys.stdout.flush()  # what was said of the sound comes before it
     # The absolute path can be taken neither for an option nor for an address.
     command = [shutil.which(name), *PLAYERS[name], os.path.abspath(file)]
     try:
@@ -42,4 +42,4 @@ def play(file: str) -> None:
     except OSError as error:
         code = error.strerror
     if code:
-        print(f"smg: warning: {name} could not play {file} ({code})", file=sys.stderr)
+        say(f"smg: warning: {name} could not play {file} ({code})", error=True)

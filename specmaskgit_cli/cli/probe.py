@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
+from ..terminal import say
 from . import common
 from .embed import Layer, Masked, layer_numbers
 from .progress import progress_bar
@@ -62,7 +62,7 @@ def probe(
     remarks = Remarks()
     clips = read_labelled(data, labels, fold, _conditions(where), remarks)
     for line in () if quiet else remarks.lines():
-        print(f"smg: {line}", file=sys.stderr)
+        say("smg:", line, error=True)
     with progress_bar("downloading", quiet) as progress:
         pipe = load(model, backend, device, threads, progress=progress)
     look.chosen(pipe.config)
@@ -85,9 +85,9 @@ def probe(
         print_json("probe", document)
     else:
         columns = [key for key in next(iter(results.values()))]
-        print(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
+        say(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
         for name, row in results.items():
-            print(f"{name:<22}" + "".join(f"{row[key]:>11.3f}" for key in columns))
+            say(f"{name:<22}" + "".join(f"{row[key]:>11.3f}" for key in columns))
 
 
 def _conditions(where: list[str] | None) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..terminal import say
+
 WIDTH = 100  # columns of the help texts, whatever the terminal
 
 _HEADER = """# Command line
@@ -36,4 +38,4 @@ def _describe(command, name: str, parent, sections: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    say(reference().rstrip("\n"), lines=True)

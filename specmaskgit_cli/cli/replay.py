@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .output_files import Targets
 from .run_tasks import make_sounds
@@ -52,7 +52,7 @@ def replay(
     if record.origin.version != __version__:
         warnings.append(f"it was made by smg {record.origin.version!r}, and this is {__version__}")
     for warning in warnings if not quiet else ():
-        print(f"smg: warning: {file}: {warning}; the sound may differ", file=sys.stderr)
+        say(f"smg: warning: {file}: {warning}; the sound may differ", error=True)
     output = output or str(path.with_name(f"{path.stem}.replay{path.suffix}"))
     make_sounds(
         "replay", [options], Targets.in_turn([1], output, image),

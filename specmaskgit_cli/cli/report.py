@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import SmgError
-
-REPLACED = "\N{REPLACEMENT CHARACTER}"  # for what would do something to a terminal
+from ..terminal import say
 
 
 def print_json(command: str, document: dict) -> None:
@@ -20,7 +18,7 @@ def print_json(command: str, document: dict) -> None:
     In ASCII: neither a terminal's encoding nor a file name that is no text can make it something else than JSON.
     """
     whole = {"smg": __version__, "command": command} | _plain(document)
-    print(json.dumps(whole, indent=2, allow_nan=False), flush=True)
+    say(json.dumps(whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"), lines=True)
 
 
 def _plain(value):
@@ -52,7 +50,7 @@ class Failures:
             if self.count == 1:
                 raise
             text = " ".join(str(error).split())
-            print("smg: error:", text if name is None or name in text else f"{name}: {text}", file=sys.stderr)
+            say("smg: error:", text if name is None or name in text else f"{name}: {text}", error=True)
             self.found.append(about | {"error": str(error)})
 
     def end(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import UsageError
+from ..terminal import say
 from .output_files import Targets
 from .player import play as play_file
 from .progress import progress_bar
@@ -88,7 +88,7 @@ def make_sounds(
                 for result in made:
                     reports.append(_report(*result, original))
                     if not (as_json or quiet):
-                        print(_line(reports[-1]), file=sys.stderr if to_stdout else sys.stdout, flush=True)
+                        say(_line(reports[-1]), error=to_stdout)
     if as_json:
         document = {
             "model": pipe.checkpoint.config.name,
@@ -114,7 +114,7 @@ def for_each(options, inputs: Sequence[str]) -> list:
 
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
-        print("smg:", text, file=sys.stderr)
+        say("smg:", text, error=True)
 
 
 def _report(sound, file: str, image: str | None, original: str | None) -> dict:

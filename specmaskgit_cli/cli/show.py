@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError, UsageError
+from ..terminal import draw, say
 from . import common
 from .info import Files
 from .output_files import same_file
 from .player import play as play_file
-from .report import REPLACED, Failures, print_json
+from .report import Failures, print_json
 
 WIDTHS = (16, 10_000)
 IMAGE_SIZE = (1000, 320, 100)  # pixels: width, height of the spectrogram and of the waveform
@@ -53,7 +54,10 @@ def show(
                 save_view(output, pixels, bool(boxes))
             documents.append(_document(file, audio, seconds, boxes, output))
             if not as_json:
-                print(output or "\n".join(_drawn(file, audio, seconds, boxes, width)))
+                say(output or _title(file, audio, seconds))
+                if not output:
+                    draw(_drawn(audio, boxes, width))
+                    _say_new(audio, boxes)
             if play:
                 play_file(file)
     if as_json:
@@ -61,8 +65,8 @@ def show(
     failures.end()
 
 
-def _drawn(file: str, audio, seconds: float, boxes: tuple, width: int | None) -> list[str]:
-    """The lines that show a sound in the terminal."""
+def _drawn(audio, boxes: tuple, width: int | None) -> list[str]:
+    """The lines that are a picture of a sound in the terminal."""
     from ..spectrogram.image import palette, view
 
     coloured = _coloured()
@@ -71,8 +75,7 @@ def _drawn(file: str, audio, seconds: float, boxes: tuple, width: int | None) ->
     dots = 2 if coloured else 1  # a character holds, one above the other
     size = (width or max(columns, WIDTHS[0]), (lines - lines // 4) * dots, lines // 4 * dots)
     pixels = view(audio.samples, audio.rate, *size, boxes, 1)
-    drawn = _half_blocks(pixels, palette(bool(boxes))) if coloured else _characters(pixels, bool(boxes))
-    return [_title(file, audio, seconds), *drawn, *_legend(audio, boxes)]
+    return _half_blocks(pixels, palette(bool(boxes))) if coloured else _characters(pixels, bool(boxes))
 
 
 def _check(files: list[str], output: str | None, width: int | None) -> None:
@@ -100,7 +103,7 @@ def _boxes(file: str, seconds: float) -> tuple:
         # Of a sound that was trimmed nothing tells where it began.
         return record.options.new_parts(seconds) if record and not record.output.trim else ()
     except SmgError as error:
-        print(f"smg: warning: {error}", file=sys.stderr)
+        say("smg: warning:", error, error=True)
         return ()
 
 
@@ -127,20 +130,18 @@ def _peak(audio) -> float | None:
 
 
 def _title(file: str, audio, seconds: float) -> str:
-    name = "".join(c if c.isprintable() else REPLACED for c in file)
     level = "silent" if (peak := _peak(audio)) is None else f"peak {peak:.1f} dBFS"
-    return f"{name}  {seconds:.2f} s  0 to {audio.rate / 2:g} Hz  {level}"
+    return f"{file}  {seconds:.2f} s  0 to {audio.rate / 2:g} Hz  {level}"
 
 
-def _legend(audio, boxes: tuple) -> list[str]:
-    if not boxes:
-        return []
+def _say_new(audio, boxes: tuple) -> None:
     parts = []
     for box in boxes:
         band = box.low or box.high
         high = audio.rate / 2 if box.high is None else box.high
         parts.append(f"{box.start:.2f} to {box.end:.2f} s" + (f", {box.low or 0:.0f} to {high:.0f} Hz" if band else ""))
-    return ["new: " + "; ".join(parts)]
+    if parts:
+        say("new: " + "; ".join(parts))
 
 
 def _coloured() -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 
 Data = Annotated[
     list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards. Repeatable.")
@@ -86,7 +87,7 @@ def told_unless(quiet: bool) -> Callable[[str], None]:
         from .. import distributed
 
         if not (quiet or distributed.rank()):
-            typer.echo(text, err=True)
+            say(text, error=True, lines=True)
 
     return report
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SmgError
+from ..terminal import say
 from . import common
 from .progress import progress_bar
 from .report import print_json
@@ -49,12 +50,12 @@ def ui(
             pipe = load(model, backend, device, threads, vocoder, progress)
         if not loopback:
             warning = f"everyone who can reach {host} can use this page, without a password or encryption"
-            print("smg: warning:", warning, file=sys.stderr)
+            say("smg: warning:", warning, error=True)
         url = _url(listener)
         if as_json:
             print_json("ui", {"url": url, "model": pipe.config.name, "model_hash": pipe.checkpoint.hash})
         elif not quiet:
-            print(f"{url}  (Ctrl+C ends it)", flush=True)
+            say(f"{url}  (Ctrl+C ends it)")
         config = uvicorn.Config(
             make_app(pipe, (host, socket.gethostname())), log_level="warning", access_log=False, ws="none",
             server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,

@@ -12,6 +12,7 @@ from ..checkpoint.layout import write_config
 from ..config.settings import CheckpointConfig, EmbedderConfig
 from ..errors import SmgError
 from ..runtime.text import TextEncoder
+from ..runtime.tokenizer import open_tokenizer
 from .source import Source
 
 MIN_COSINE = 0.97
@@ -101,7 +102,7 @@ def write_text_encoder(model, source: Source, folder: Path, int8: bool, max_toke
     import torch
 
     model_path, tokenizer_path = folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json"
-    tokenizer = _read_tokenizer(source.folder / "tokenizer.json")
+    tokenizer = open_tokenizer(source.folder / "tokenizer.json")  # neither pads nor cuts: the runtime decides both
     model_path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer_path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(tokenizer_path), pretty=False)
@@ -135,21 +136,6 @@ def write_embedder_config(source: Source, folder: Path, embedder: EmbedderConfig
     whole = replace(whole, generator=replace(whole.generator, condition_dim=embedder.dim))
     write_config(whole, folder)
     return whole
-
-
-def _read_tokenizer(path: Path):
-    """A tokenizer that neither pads nor cuts, as the published ones do: the runtime decides both."""
-    from tokenizers import Tokenizer
-
-    if not path.is_file():
-        raise SmgError(f"{path}: no such file; the text encoder needs its tokenizer beside it")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises plain Exception
-        raise SmgError(f"{path}: not a tokenizer file ({error})") from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def _export(model, path: Path) -> None:

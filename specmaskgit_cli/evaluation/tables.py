@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..audio.files import atomic_path
 from ..errors import SmgError
+from ..terminal import printable, say
 
 Cell = str | float | int | None
 
@@ -46,7 +47,7 @@ def markdown(table: Table) -> str:
 def show(tables: list[Table]) -> None:
     """Print tables with Rich on a terminal, and plain into a file or a pipe."""
     if not sys.stdout.isatty():
-        print("\n\n".join(map(plain, tables)))
+        say("\n\n".join(map(plain, tables)), lines=True)
         return
     from rich.box import SIMPLE
     from rich.console import Console
@@ -55,11 +56,11 @@ def show(tables: list[Table]) -> None:
 
     console = Console()
     for table in tables:
-        drawn = RichTable(title=Text(table.title), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+        drawn = RichTable(title=Text(printable(table.title)), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
         for index, name in enumerate(table.columns):
-            drawn.add_column(Text(name), justify="right" if index else "left", no_wrap=not index)
+            drawn.add_column(Text(printable(name)), justify="right" if index else "left", no_wrap=not index)
         for row in table.rows:
-            drawn.add_row(*(Text(_shown(cell)) for cell in row))
+            drawn.add_row(*(Text(printable(_shown(cell))) for cell in row))
         console.print(drawn)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from ..bounds import MAX_TEXT
 from ..errors import UsageError
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -102,6 +103,8 @@ class Text(Kind):
             raise UsageError(f"{name} is {value!r}; give it as text")
         if not (text := value.strip()):
             raise UsageError(f'{name} is empty; describe a sound, such as "dog barking"')
+        if len(text) > MAX_TEXT:
+            raise UsageError(f"{name} has {len(text)} characters; use up to {MAX_TEXT}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from ..bounds import check_result
 from ..errors import UsageError
 from .base import SamplingOptions
 from .fields import OUTPUT, Options, option
 from .kinds import Choice, Flag, Number, Whole
+from .tasks import GenerateOptions
 
 _output = partial(option, group=OUTPUT)
 
@@ -41,6 +43,8 @@ class OutputOptions(Options):
             raise UsageError("lufs sets the level that no-normalize would leave alone; give one of them")
 
     def check(self, options: SamplingOptions) -> None:
-        """Raise UsageError where the sound of a task cannot be finished so."""
+        """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
+        if self.rate is not None and isinstance(options, GenerateOptions):
+            check_result(options.seconds, self.rate, self.channels or 1)
         if self.trim and options.loops:
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")

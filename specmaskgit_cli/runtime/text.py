@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bounds import MAX_TEXT
 from ..errors import SmgError
+from .tokenizer import open_tokenizer, panics_as_errors
 
 
 class TextEncoder:
@@ -24,22 +26,16 @@ class TextEncoder:
         threads: int = 1,
         ours: bool = False,
     ):
-        """Load both files; texts beyond `max_tokens` tokens are cut. `ours` as in `open_session`.
+        """Load both files; `ours` as in `open_session`. Texts beyond `max_tokens` tokens or MAX_TEXT letters are cut.
 
         Raises:
-            SmgError: a file is missing or unreadable, or would have another one read.
+            SmgError: a file is missing or unreadable, would have another one read, or is of a kind that may not end.
         """
-        from tokenizers import Tokenizer
-
         from . import ort
 
-        for path in (onnx_path, tokenizer_path):
-            if not Path(path).is_file():
-                raise SmgError(f"{path}: no such file; the checkpoint is incomplete, fetch it again")
-        try:
-            self._tokenizer = Tokenizer.from_file(str(tokenizer_path))
-        except Exception as error:  # tokenizers raises plain Exception
-            raise SmgError(f"{tokenizer_path}: not a tokenizer file ({error}); fetch the checkpoint again") from error
+        if not Path(onnx_path).is_file():
+            raise SmgError(f"{onnx_path}: no such file; the checkpoint is incomplete, fetch it again")
+        self._tokenizer = open_tokenizer(Path(tokenizer_path))
         try:
             self._session = ort.open_session(str(onnx_path), ort.session_options(threads), ours=ours)
             self.dim = int(self._session.get_outputs()[0].shape[1])
@@ -47,17 +43,17 @@ class TextEncoder:
             raise
         except Exception as error:  # as open_session says
             raise SmgError(f"{onnx_path}: not a loadable ONNX model; fetch the checkpoint again") from error
-        self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self._path = onnx_path
+        self._path, self._tokenizer_path = onnx_path, tokenizer_path
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Embed texts: float32 [B, D], unit length. Repeated texts are computed once."""
+        """Embed texts: float32 [B, D], unit length. Repeated ones are computed once; SmgError where it cannot."""
         known: dict[str, np.ndarray] = {}
         for text in texts:
             if text not in known:
-                ids = np.asarray([self._tokenizer.encode(text).ids], dtype=np.int64)
-                known[text] = self._run(ids)
+                with panics_as_errors(f"{self._tokenizer_path}: it cannot read {text[:50]!r}"):
+                    ids = self._tokenizer.encode(text[:MAX_TEXT]).ids
+                known[text] = self._run(np.asarray([ids], np.int64))
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
 
     def _run(self, ids: np.ndarray) -> np.ndarray:

@@ -26,9 +26,9 @@ from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
-from ..tasks import TASKS
+from ..tasks import TASKS, check_made
 from .jobs import Job, Queue, QueueFull
-from .sounds import MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
+from .sounds import MAX_SAMPLES, MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
 STATIC = Path(__file__).parent / "static"
 MAX_REQUEST_BYTES = 64 << 10
@@ -125,6 +125,8 @@ class _Page:
             raise UsageError(f"nothing to {task}: generate or upload a sound first")
         options = task_options(task, options)
         _check_limits(options)
+        edited = {name: entry.about[name] for name in ("seconds", "rate", "channels")} if source else {}
+        check_made(options, self._pipe.config.mel.sample_rate, **edited, most=MAX_SAMPLES)
         job = self._queue.add(lambda progress: self._make(options, task, source, progress))
         return JSONResponse(self._told(job), 202)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..errors import SmgError
 from ..pipeline import Progress
+from ..terminal import say
 
 MAX_WAITING = 20  # jobs, the running one among them
 MAX_KEPT = 200  # jobs whose outcome can still be asked for
@@ -92,6 +92,6 @@ class Queue:
             job.error, job.state = " ".join(str(error).split()), "failed"
         except MemoryError:
             job.error, job.state = "out of memory; try fewer seconds or sounds", "failed"
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+        except BaseException as error:  # as a panic of a library in Rust is no Exception
+            say(traceback.format_exc().rstrip(), error=True, lines=True)
             job.error, job.state = f"{type(error).__name__} (this is a bug; the terminal of smg ui says more)", "failed"

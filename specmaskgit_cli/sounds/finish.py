@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio.files import resample, to_mono
-from ..audio.levels import limit_peak, normalize_peak, trim_silence
+from ..audio.levels import limit_peak, normalize_peak, peak_of, trim_silence
+from ..bounds import check_result
 from ..options import OutputOptions
 
 _WRAP_SECONDS = 0.1
@@ -30,7 +31,12 @@ def finish(
 
     Returns:
         Samples, their rate, and warnings, a line each.
+
+    Raises:
+        UsageError: it would be larger than `bounds` allow.
     """
+    channels = output.channels or samples.size // max(1, len(samples))
+    check_result(len(samples) / rate, output.rate or rate, channels)
     made, warnings = samples, []
     if gain is not None and not output.normalize:
         made = made / np.float32(gain)
@@ -52,7 +58,7 @@ def finish(
             )
     elif gain is not None and output.normalize and made is not samples:
         made = normalize_peak(made)
-    peak = float(np.max(np.abs(made), initial=0.0))
+    peak = peak_of(made)
     if peak > 1 and not unlimited:
         over = f"its peak lies {20 * np.log10(peak):.1f} dB over full scale"
         if gain is None and made is samples:  # an edit changes no sample that it was not asked to

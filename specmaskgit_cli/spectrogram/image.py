@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..audio.files import atomic_path
+from ..audio.levels import peak_of
 from ..config.settings import MelConfig
 from .mel import band_edges, log_mel, normalize
 
@@ -123,7 +124,7 @@ def _waveform(samples: np.ndarray, width: int, height: int) -> np.ndarray:
     if not height:
         return pixels
     starts = _starts(len(samples), width)
-    peak = float(np.abs(samples).max()) or 1.0
+    peak = peak_of(samples) or 1.0
     # -1 to 1 as rows from the lowest to the highest.
     low, high = (
         (1 - reduce.reduceat(ends, starts) / peak) / 2 * (height - 1)

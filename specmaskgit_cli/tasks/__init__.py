@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ..bounds import MAX_SAMPLES, check_result
 from ..options import (
     ContinueOptions,
     ExtendOptions,
@@ -34,3 +35,17 @@ TASKS: dict[str, Task] = {
 def task_of(options: SamplingOptions) -> Task:
     """The task whose options these are."""
     return next(task for task in TASKS.values() if type(options) is task.options)
+
+
+def check_made(
+    options: SamplingOptions, model_rate: int, seconds: float = 0.0, rate: int = 0, channels: int = 1,
+    most: int = MAX_SAMPLES,
+) -> None:  # fmt: skip
+    """Raise UsageError where a task makes more than `most` samples in all.
+
+    Args:
+        model_rate: in Hz; a result has the rate of the sound to edit where that is higher.
+        seconds, rate, channels: of the sound to edit, if there is one.
+    """
+    new = getattr(options, "seconds", 0.0)
+    check_result(seconds + new, max(rate, model_rate), channels, options.num, most)

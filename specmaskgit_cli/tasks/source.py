@@ -9,7 +9,7 @@ import numpy as np
 from ..audio.files import read_audio, resample
 from ..audio.levels import peak_gain
 from ..config.settings import CheckpointConfig
-from ..errors import SmgError, UsageError
+from ..errors import UsageError
 from ..synthesis.prompts import INPUT_PEAK_DB
 
 MIN_SECONDS = 0.05
@@ -49,8 +49,6 @@ class Source:
     def read(cls, path: str) -> Source:
         """Raises SmgError as read_audio does, and for a sound too short to edit."""
         audio = read_audio(path)
-        if audio.rate < 1000:
-            raise SmgError(f"{path} has a sample rate of {audio.rate} Hz; resample it to 8000 Hz or more")
         return cls(audio.samples, audio.rate, audio.subtype, path)
 
 

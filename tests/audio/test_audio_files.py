@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from specmaskgit_cli.audio import encoding, files
+from specmaskgit_cli.audio import encoding, samples
 from specmaskgit_cli.audio.encoding import FORMATS
 from specmaskgit_cli.audio.files import (
     atomic_path,
@@ -73,7 +73,7 @@ def test_loud_samples_are_clipped_not_wrapped(tmp_path, subtype):
 
 
 def test_blocks_join(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", 1000)
+    monkeypatch.setattr(samples, "_BLOCK", 1000)
     monkeypatch.setattr(encoding, "_BLOCK", 1000)
     write_audio(tmp_path / "a.flac", tone(), RATE)
     np.testing.assert_allclose(read_audio(tmp_path / "a.flac").samples[:, 0], tone(), atol=1e-4)

@@ -14,6 +14,7 @@ from support.drawn import examples
 from specmaskgit_cli.audio.encoding import FORMATS
 from specmaskgit_cli.audio.files import read_audio, resample, write_audio
 from specmaskgit_cli.audio.metadata import read_comment
+from specmaskgit_cli.bounds import MIN_RATE
 from specmaskgit_cli.decoding.core import decode
 from specmaskgit_cli.decoding.orders import best, halton_order, raster_order
 from specmaskgit_cli.decoding.samplers import keep_top_p, log_softmax
@@ -142,7 +143,7 @@ def folder(tmp_path_factory):
         fill=st.just(np.float32(0.25)),
     ),
     # FLAC says rates above 65,535 Hz in tens only.
-    st.integers(1, 65535) | st.integers(6554, 65535).map(lambda tens: 10 * tens),
+    st.integers(MIN_RATE, 65535) | st.integers(6554, 65535).map(lambda tens: 10 * tens),
     st.sampled_from([("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "PCM_16"), ("flac", "PCM_24"), ("flac", "PCM_16")]),
 )  # fmt: skip
 def test_what_is_written_is_read(folder, wave, rate, kind):

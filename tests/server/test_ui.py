@@ -134,7 +134,7 @@ def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
         ({"task": "generate", "options": {**QUICK, "steps": "many"}}, 400, "whole number"),
         ({"task": "generate", "options": {**QUICK, "guidance": float("nan")}}, 400, "guidance"),
         ({"task": "generate", "options": {"prompt": " "}}, 400, "prompt is empty"),
-        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "metadata"),
+        ({"task": "generate", "options": {"prompt": "a" * 30_000}}, 400, "use up to 2000"),
         ({"task": "generate", "options": {"prompt": "a", "like": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {"input": "/etc/passwd"}}, 400, "nothing else"),
         ({"task": "vary", "options": {}}, 400, "generate or upload a sound first"),
@@ -204,6 +204,22 @@ def test_uploads_are_limited_and_checked(client, monkeypatch):
     status, _, body = client("POST", "/api/sounds", b"\x00../not a sound")
     assert status == 400 and body["error"].startswith("the file: not a sound file")
     assert client("POST", "/api/sounds", b"")[0] == 400
+
+
+def test_what_would_take_all_memory_is_refused(client):
+    """A small upload of many channels or a high rate is as large as any other once it goes on for a minute."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 1024))
+    for rate, channels, words in ((10_000_000, 1, "10000000 Hz"), (1, 1, "1 Hz"), (22050, 1024, "1024 channels")):
+        status, body = client.upload(noise[:2000, :channels], rate)
+        assert status == 400 and words in body["error"]
+    for rate, channels in ((768_000, 1), (22050, 32)):
+        status, about = client.upload(noise[:, :channels], rate)
+        assert status == 201
+        for options in ({"seconds": 60}, {"seconds": 6, "num": 10}):
+            status, body = client.post("continue", about["id"], **options)
+            assert status == 400 and "would take more than 32 million samples" in body["error"]
+    status, body = client.post("vary", about["id"], num=10)  # at the model's rate, which is no more here
+    assert status == 202 and client.wait(body)["state"] == "done"
 
 
 def test_old_sounds_make_room(pipe, monkeypatch):
