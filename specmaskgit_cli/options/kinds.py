@@ -11,6 +11,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..bounds import MAX_TEXT
 from ..errors import UsageError
@@ -22,7 +23,7 @@ _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-9]{2}:))?([0-9]+):([0-9]{2}(?:\.[0-9]*)?
 class Kind:
     """Values as they are; `type` is what a word of the command line becomes before `read` sees it."""
 
-    type: type = str
+    type: ClassVar = str
 
     def check(self, name: str, value):
         return value
@@ -44,14 +45,14 @@ class Number(Kind):
     high: float
     above: bool = False
 
-    type = float
-    what = "a number"
-    types = (int, float)
+    type: ClassVar = float
+    what: ClassVar[str] = "a number"
+    types: ClassVar[tuple] = (int, float)
 
     def check(self, name: str, value):
         # NaN fails every comparison, so it is refused with the rest.
         right = isinstance(value, self.types) and not isinstance(value, bool) and self.low <= value <= self.high
-        if not right or self.above and value == self.low:
+        if not right or (self.above and value == self.low):
             bounds = f"above {self.low}, up to {self.high}" if self.above else f"from {self.low} to {self.high}"
             raise UsageError(f"{name} is {_shown(value)}; use {self.what} {bounds}")
         return value
@@ -92,7 +93,7 @@ class Time(Number):
         if not isinstance(value, str) or not (found := _CLOCK.fullmatch(value.strip())):
             return super().read(value)
         hours, minutes, seconds = (float(part or 0) for part in found.groups())
-        return value if seconds >= 60 or hours and minutes >= 60 else 3600 * hours + 60 * minutes + seconds
+        return value if seconds >= 60 or (hours and minutes >= 60) else 3600 * hours + 60 * minutes + seconds
 
 
 class Text(Kind):

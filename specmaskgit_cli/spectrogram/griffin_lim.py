@@ -108,7 +108,7 @@ def fresh_bins(fresh: np.ndarray, cfg: MelConfig) -> np.ndarray:
     The bins below the first band (the mean of the signal) are among them in the frames that are fresh throughout.
     """
     bands = _inversion(cfg)[0]
-    covered = fresh.T.astype(np.float32) @ bands > 0
+    covered: np.ndarray = fresh.T.astype(np.float32) @ bands > 0
     return covered | (fresh.all(axis=0)[:, None] & ~bands.any(axis=0))
 
 

@@ -36,8 +36,8 @@ def fill(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
     out = np.zeros((len(spectrum), count), np.complex64)
     out[:, : spectrum.shape[1]] = spectrum
     places = np.arange(first, last)
-    rise, fall = (places - first) / (top - first), (last - 1 - places) / (FALL * last)
-    rise, fall = (np.float32(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1))) for ramp in (rise, fall))
+    ramps = (places - first) / (top - first), (last - 1 - places) / (FALL * last)
+    rise, fall = ((0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1))).astype(np.float32) for ramp in ramps)
     moved = slice(edge.stop - shift, edge.stop - shift + (edge.stop - edge.start))  # what comes right above it
     wanted, found = (_power(spectrum[:, part], round(STEADY_SECONDS * cfg.frames_per_second)) for part in (edge, moved))
     gain = np.sqrt(np.minimum(wanted / found, MAX_POWER))[:, None]
