@@ -130,7 +130,7 @@ class Pipeline:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
         in_memory = source is not None
         if task.edits and not in_memory:
-            source = Source.read(task.path(options))
+            source = Source.read(options.source)
         edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
         wish = None if task.edits else self.conditions.wish(options)
@@ -149,7 +149,7 @@ class Pipeline:
                     result.score, warnings + result.notes, time.perf_counter() - started, subtype, result.gain,
                 )
             )  # fmt: skip
-        return sounds if in_memory else self._signed(sounds, task.path(options))
+        return sounds if in_memory else self._signed(sounds, options.source)
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
         """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""

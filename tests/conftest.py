@@ -37,7 +37,7 @@ def trained(sound_folder, tmp_path_factory):
     """
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    from specmaskgit_cli.cli import _run
+    from specmaskgit_cli.cli import run
 
     root = Path(os.environ.get("SMG_TEST_RUNS") or tmp_path_factory.mktemp("runs"))
     os.environ["SMG_CACHE"] = str(root / "cache")
@@ -54,10 +54,10 @@ def trained(sound_folder, tmp_path_factory):
         "vocoder": ["--preset", "tiny", "--steps", "3"],  # adversarial from the second step on
         "envelope": ["--preset", "tiny", "--steps", "3"],
     }.items():
-        assert _run(["train", stage, *common, "-o", runs[stage], *more]) == 0
+        assert run(["train", stage, *common, "-o", runs[stage], *more]) == 0
     finished = str(root / "finished")  # the packed one can be told guidance, as the shipped one can
     Path(runs["generator"]).rename(finished)
     refining = ["--refine", finished, "--one-pass", "-o", runs["generator"]]
-    assert _run(["train", "generator", *common, *generator, *refining]) == 0
-    assert _run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
+    assert run(["train", "generator", *common, *generator, *refining]) == 0
+    assert run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
     return {stage: Path(run) for stage, run in runs.items()}, checkpoint

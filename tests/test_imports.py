@@ -49,7 +49,8 @@ def _imports(path: Path) -> set[Path]:
     return found - {path}
 
 
-ARROWS = [(path.relative_to(ROOT), to.relative_to(ROOT)) for path in ROOT.rglob("*.py") for to in _imports(path)]
+FILES = set(ROOT.rglob("*.py")) - {ROOT / "__init__.py"}  # which names everything public, for use from outside
+ARROWS = [(path.relative_to(ROOT), to.relative_to(ROOT)) for path in FILES for to in _imports(path)]
 
 
 def _tops(arrow: tuple[Path, ...]) -> tuple[str, ...]:

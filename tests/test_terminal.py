@@ -9,7 +9,7 @@ import pytest
 
 import specmaskgit_cli
 from specmaskgit_cli.checkpoint.layout import write_config, write_sums
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.config.settings import PRESETS
 from specmaskgit_cli.evaluation.tables import Table, show
 from specmaskgit_cli.terminal import REPLACED, printable, say
@@ -62,7 +62,7 @@ def model(tmp_path):
 
 
 def test_a_model_says_nothing_to_the_terminal(model, capsys):
-    assert _run(["models", "show", str(model)]) == 0
+    assert run(["models", "show", str(model)]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\x07" not in out
     assert "# Card\n\n" in out and "\nsmg: all is well" not in out
@@ -71,14 +71,14 @@ def test_a_model_says_nothing_to_the_terminal(model, capsys):
 def test_lists_of_files_name_only_what_can_be_shown(model, capsys):
     sums = model / "SHA256SUMS"
     sums.write_text(sums.read_text() + f"{'0' * 64}  \x1b[31m.json\n")
-    assert _run(["models", "verify", str(model)]) == 1
+    assert run(["models", "verify", str(model)]) == 1
     out, err = capsys.readouterr()
     assert "not a SHA-256 sum of a file" in err and "\x1b" not in out + err
 
 
 def test_names_of_files_in_errors(tmp_path, capsys):
     for command in (["info"], ["show"], ["models", "show"], ["vary"]):
-        assert _run([*command, f"{tmp_path}/x{CLIPBOARD}.wav"]) != 0
+        assert run([*command, f"{tmp_path}/x{CLIPBOARD}.wav"]) != 0
         err = capsys.readouterr().err
         assert err.count("\n") == 1 and "\x1b" not in err and "\x07" not in err
 

@@ -57,13 +57,9 @@ class Job:
     digest: str | None = None
 
     @property
-    def task(self) -> str:
-        return task_of(self.options).name
-
-    @property
     def path(self) -> str | None:
         """Where the sound lies that it reads."""
-        return task_of(self.options).path(self.options)
+        return self.options.source
 
     @property
     def names(self) -> list[str]:
@@ -80,8 +76,8 @@ class Job:
                 "format": FORMAT,
                 "version": __version__,
                 "origin": origin,
-                "task": self.task,
-                "options": with_path(self.options, self.read).to_dict(),
+                "task": task_of(self.options).name,
+                "options": self.options.with_source(self.read).to_dict(),
                 "output": self.output.to_dict(),
                 "name": self.name,
                 "input_sha256": self.digest,
@@ -136,7 +132,7 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if column not in cells and option.default is ...:
             raise _CellError(column, f"{task} needs it; fill in the cell")
     options = _build(kind, cells)
-    read, digest = TASKS[task].path(options), None
+    read, digest = options.source, None
     if options.seed is None:
         options = dataclasses.replace(options, seed=_seed(task, options, same))
     if read is not None:
@@ -144,9 +140,9 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
         if path not in digests:
             digests[path] = sha256(path)
         if (digest := digests[path]) is None:
-            column = TASKS[task].reads
-            raise _CellError(column, f"{read!r} is no file that can be read; paths start at {folder.absolute()}")
-        options = with_path(options, path)
+            problem = f"{read!r} is no file that can be read; paths start at {folder.absolute()}"
+            raise _CellError(options.reads, problem)
+        options = options.with_source(path)
     output.check(options)
     if output.metadata:
         check_size(options)
@@ -179,7 +175,7 @@ def _seed(task: str, options: SamplingOptions, same: Counter) -> int:
 def _name(given: object, number: int, task: str, options: SamplingOptions, format: str) -> str:
     """Name of the file in the directory: the one given, or one of row and prompt; both get an extension."""
     if given is None:
-        about = options.prompt or f"{task} {Path(TASKS[task].path(options)).stem}"
+        about = options.prompt or f"{task} {Path(options.source).stem}"
         return f"{number:04d}-{slug(about) or task}.{format}"
     if not isinstance(given, str):
         raise _CellError("output", f"is {given!r}; give it as text")
@@ -210,13 +206,6 @@ def _clashes(jobs: list[Job]) -> list[str]:
                 errors.append(f"{job.place}, column output: row {first} writes {name} too; name another file")
                 break
     return errors
-
-
-def with_path(options: SamplingOptions, path: str | None) -> SamplingOptions:
-    """The options with another sound to read; as they are where `path` is None."""
-    if path is None:
-        return options
-    return dataclasses.replace(options, **{task_of(options).reads: path})
 
 
 def _digest(document: dict) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SmgError
-from .jobs import Job, with_path
+from .jobs import Job
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Worker:
         if data is not None:
             copy = folder / f"input{Path(job.read).suffix}"
             copy.write_bytes(data)
-            options = with_path(options, str(copy))
+            options = options.with_source(str(copy))
         try:
             sounds = self.pipe.make(options)
         except SmgError as error:
@@ -84,9 +84,9 @@ class Worker:
         files, warnings = [], []
         for sound, name in zip(sounds, job.names, strict=False):
             # The file tells of the path that the row names, not of a copy.
-            told = dataclasses.replace(sound, options=with_path(sound.options, job.path))
+            named = dataclasses.replace(sound, options=sound.options.with_source(job.path))
             path = folder / f"sound{Path(name).suffix}"
-            saved = told.save(str(path), output=job.output)
+            saved = named.save(str(path), output=job.output)
             warnings += saved.warnings
             files.append((saved.seed, round(len(saved.samples) / saved.rate, 6), path.read_bytes()))
         return tuple(files), tuple(dict.fromkeys(warnings))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..decoding.settings import STEPS
 from ..errors import SmgError, UsageError
-from ..options import STEPS, GenerateOptions
+from ..options import GenerateOptions
 from ..pipeline import Pipeline, load
 from . import machine
 from .gemm import gemm_rate

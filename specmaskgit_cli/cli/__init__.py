@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from ..terminal import say
@@ -14,7 +15,7 @@ def main(args: list[str] | None = None) -> None:
     Every failure is one line on standard error. SMG_DEBUG=1 shows tracebacks instead.
     """
     _mend_streams()
-    sys.exit(_run(sys.argv[1:] if args is None else args))
+    sys.exit(run(sys.argv[1:] if args is None else args))
 
 
 def _mend_streams() -> None:
@@ -33,7 +34,8 @@ def _mend_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _run(args: list[str]) -> int:
+def run(args: list[str]) -> int:
+    """Run a command line and return its exit code, as `main` has them."""
     if args == ["--version"]:  # needs nothing that takes time to import
         from .. import __version__
 
@@ -65,6 +67,8 @@ def _report(error: BaseException) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             say(message, error=True, lines=True)
             return code
+        if re.match("-[^-]", getattr(error, "option_name", "")):
+            message += "; put -- before a text that begins with -"
         if context := getattr(error, "ctx", None):
             message += f" (see {context.command_path} --help)"
     elif isinstance(error, BrokenPipeError):

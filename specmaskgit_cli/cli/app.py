@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import UsageError
+from ..tasks import TASKS
 from ..terminal import say
 from . import (
     batch,
@@ -20,23 +21,16 @@ from . import (
     embed,
     evaluate,
     export,
-    extend,
-    generate,
     info,
-    inpaint,
-    loop,
     models,
     probe,
     replay,
     show,
-    sketch,
     train,
     ui,
-    vary,
 )
-from . import (
-    continue_ as continuation,
-)
+from .parameters import Commands
+from .task_command import TaskCommand
 
 
 class _Group(TyperGroup):
@@ -52,12 +46,7 @@ class _Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def _new() -> typer.Typer:
-    # Plain help: with Rich markup, printing it would take twice the time.
-    return typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-app = _new()
+app = Commands(cls=_Group)
 
 
 def _version(shown: bool) -> None:
@@ -78,13 +67,8 @@ def smg(
     """
 
 
-app.command()(generate.generate)
-app.command()(inpaint.inpaint)
-app.command()(extend.extend)
-app.command("continue")(continuation.continuation)
-app.command()(vary.vary)
-app.command()(sketch.sketch)
-app.command()(loop.loop)
+for task in TASKS.values():
+    app.command(task.name)(TaskCommand(task))
 app.command()(batch.batch)
 app.command()(embed.embed)
 app.command()(probe.probe)
@@ -107,7 +91,7 @@ def application(args: list[str]) -> typer.Typer:
     groups = [group for group in app.registered_groups if group.name in args[:1]]
     if not commands and not groups:
         return app
-    one = _new()
+    one = Commands(cls=_Group)
     one.registered_callback = app.registered_callback
     one.registered_commands, one.registered_groups = commands, groups
     return one

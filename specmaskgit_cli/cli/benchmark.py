@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import STEPS
 from ..errors import UsageError
-from ..options import STEPS
 from ..terminal import say
 from . import common
 from .report import print_json

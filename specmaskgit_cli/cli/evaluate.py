@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from ..decoding.settings import GUIDANCE, STEPS
 from ..errors import UsageError
-from ..options import GUIDANCE, STEPS
 from ..terminal import say
 from . import common
+from .parameters import Commands
 from .progress import progress_bar
 from .report import print_json
 
-app = typer.Typer(help="Measure a model on your own sounds.", no_args_is_help=True, rich_markup_mode=None)
+app = Commands(help="Measure a model on your own sounds.")
 
 Data = Annotated[
     list[Path], typer.Option("--data", help="Folder of audio, .tar shard, or folder of shards.", show_default=False)

@@ -72,7 +72,9 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
     from ..options import OutputOptions
 
     lines = [
-        "{file}  {seconds:.2f} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(**measured),
+        "{file}  {length} s  {sample_rate} Hz  {channels} ch  {format} {subtype}".format(
+            length=_seconds(measured), **measured
+        ),
         "silent" if measured["peak_db"] is None else _levels(measured),
     ]
     if damage:
@@ -91,6 +93,11 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
     output = {name: value for name, value in document["output"].items() if value != usual[name]}
     settings = {name: value for name, value in document["options"].items() if value not in (None, False)}
     return lines + [f"  {name}: {_shown(value)}" for name, value in (settings | output).items()]
+
+
+def _seconds(measured: dict) -> str:
+    """To the millisecond, so that it can be given as an --end; two digits where these tell as much."""
+    return f"{measured['seconds']:.3f}".removesuffix("0")
 
 
 def _levels(measured: dict) -> str:

@@ -11,6 +11,7 @@ import typer
 from ..errors import SmgError, UsageError
 from ..terminal import say
 from . import common, complete
+from .parameters import Commands
 from .progress import progress_bar
 from .report import print_json
 
@@ -30,7 +31,7 @@ Name = Annotated[
     ),
 ]
 
-app = typer.Typer(help="List, show, verify, pull, push and remove models.", no_args_is_help=True, rich_markup_mode=None)
+app = Commands(help="List, show, verify, pull, push and remove models.")
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from ..errors import SmgError, UsageError
 
 
 @dataclass(frozen=True)
-class Targets:
+class OutputFiles:
     """The files of some tasks: for each the names of its sounds and of their images, None where none are drawn.
 
     `folders` are those among their directories that are made if they are not there.
@@ -23,7 +23,7 @@ class Targets:
     folders: tuple[str, ...] = ()
 
     @classmethod
-    def in_turn(cls, nums: Sequence[int], output: str, image: str | None) -> Targets:
+    def in_turn(cls, nums: Sequence[int], output: str, image: str | None) -> OutputFiles:
         """For tasks of so many sounds each, numbered through. Raises UsageError as `numbered` does."""
         files = iter(numbered(output, sum(nums)))
         images = iter(numbered(image, sum(nums)) if image else ())
@@ -31,12 +31,14 @@ class Targets:
         return cls([[next(files) for _ in range(num)] for num in nums], pictures)
 
     @classmethod
-    def of_inputs(cls, inputs: Sequence[str], num: int, output: str | None, image: str | None, made: str) -> Targets:
+    def of_inputs(
+        cls, inputs: Sequence[str], num: int, output: str | None, image: str | None, done: str
+    ) -> OutputFiles:
         """For `num` results of each input.
 
         Args:
             output: the file for one input; for several a directory, and for one too where there is such a directory or
-                the name ends in a slash: names in it are those of the inputs. None: beside them, as IN.`made`.wav.
+                the name ends in a slash: names in it are those of the inputs. None: beside them, as IN.`done`.wav.
             image: in the same way, with names that end in .png.
 
         Raises:
@@ -45,7 +47,7 @@ class Targets:
         from ..audio.encoding import FORMATS
 
         paths = [Path(name) if Path(name).stem.strip(".") else Path(name) / "sound" for name in inputs]  # of / or ..
-        names = [str(path.with_name(f"{path.stem}.{made}.wav")) for path in paths] if output is None else [output]
+        names = [str(path.with_name(f"{path.stem}.{done}.wav")) for path in paths] if output is None else [output]
         pictures, folders = [image] * len(paths), []
         if output and _is_folder("-o", output, len(paths), FORMATS):
             kept = [path.name if path.suffix[1:].lower() in FORMATS else f"{path.stem}.wav" for path in paths]
@@ -65,13 +67,13 @@ class Targets:
         return [name for names in self.files for name in names]
 
     @contextlib.contextmanager
-    def checked(self, read: dict[str, Sequence[str]], finish) -> Iterator[None]:
+    def checked(self, read: dict[str, Sequence[str]], output) -> Iterator[None]:
         """Make the directories and refuse before any work what could not be written, is named twice, or would replace
         what is still needed; after the block those directories are gone in which nothing came to lie.
 
         Args:
             read: the files that are read, by what they are called.
-            finish: an OutputOptions.
+            output: an OutputOptions.
 
         Raises:
             SmgError: any of that.
@@ -82,19 +84,19 @@ class Targets:
                 if not os.path.isdir(folder):
                     _make(folder)
                     made.append(folder)
-            self._check(read, finish)
+            self._check(read, output)
             yield
         finally:
             for folder in made:
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
 
-    def _check(self, read: dict[str, Sequence[str]], finish) -> None:
+    def _check(self, read: dict[str, Sequence[str]], output) -> None:
         from ..audio.files import check_output, check_writable
 
         pictures = [name for names in self.images for name in names if name]
         for name in self.all_files:
-            check_output(name, bits=finish.bits, rate=finish.rate)
+            check_output(name, bits=output.bits, rate=output.rate)
         for name in pictures:
             if Path(name).suffix.lower() != ".png":
                 raise UsageError(f"--image is {name!r}; end the name in .png")

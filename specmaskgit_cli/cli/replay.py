@@ -13,8 +13,8 @@ from .. import __version__
 from ..errors import SmgError
 from ..terminal import say
 from . import common
-from .output_files import Targets
-from .run_tasks import make_sounds
+from .output_files import OutputFiles
+from .run_tasks import Session, make_sounds
 
 
 def replay(
@@ -54,11 +54,13 @@ def replay(
     for warning in warnings if not quiet else ():
         say(f"smg: warning: {file}: {warning}; the sound may differ", error=True)
     output = output or str(path.with_name(f"{path.stem}.replay{path.suffix}"))
-    make_sounds(
-        "replay", [options], Targets.in_turn([1], output, image),
-        finish=replace(record.output, metadata=not no_metadata), model=model, vocoder=vocoder, backend=backend,
-        device=device, threads=threads, play=play, as_json=as_json, quiet=quiet, label="replaying", original=file,
+    session = Session(
+        model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play, as_json=as_json,
+        quiet=quiet,
     )  # fmt: skip
+    files = OutputFiles.in_turn([1], output, image)
+    finish = replace(record.output, metadata=not no_metadata)
+    make_sounds("replay", [options], files, finish, session, label="replaying", original=file)
 
 
 def _with_input(record, named: str | None, warnings: list[str]):
@@ -79,7 +81,7 @@ def _with_input(record, named: str | None, warnings: list[str]):
         if named is None:
             raise SmgError(f"its input {path!r} has changed since; name one with --input")
         warnings.append(f"its input was another than {path!r}")
-    return replace(record.options, **{record.task.reads: path})
+    return record.options.with_source(path)
 
 
 def _models(origin, model: str | None, vocoder: str | None, warnings: list[str]) -> tuple[str | None, str | None]:

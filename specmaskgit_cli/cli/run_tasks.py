@@ -4,39 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..options import OutputOptions, SamplingOptions
+from ..tasks import task_of
 from ..terminal import say
-from .output_files import Targets
+from .output_files import OutputFiles
 from .player import play as play_file
 from .progress import progress_bar
 from .report import Failures, print_json
 
 
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """How a command opens its model, and what it tells.
+
+    Attributes:
+        model, vocoder, backend, device, threads: as of `pipeline.load`.
+        play: the files, once all are written.
+        as_json: report as JSON on standard output.
+        quiet: tell of errors alone.
+    """
+
+    model: str | None = None
+    vocoder: str | None = None
+    backend: str = "auto"
+    device: str = "cpu"
+    threads: int | None = None
+    play: bool = False
+    as_json: bool = False
+    quiet: bool = False
+
+
 def make_sounds(
     command: str,
-    tasks: Sequence,
-    targets: Targets,
+    tasks: Sequence[SamplingOptions],
+    files: OutputFiles,
+    output: OutputOptions,
+    session: Session,
     *,
-    finish,
-    model: str | None,
-    vocoder: str | None,
-    backend: str,
-    device: str,
-    threads: int | None,
-    play: bool,
-    as_json: bool,
-    quiet: bool,
     label: str,
     original: str | None = None,
 ) -> None:
     """Run tasks from their options to their files and their report.
 
     Args:
-        tasks: a SamplingOptions each, of one type; where one of several fails the others go on.
-        finish: an OutputOptions.
-        play: whether to play the files once all are written.
+        tasks: of one type; where one of several fails the others go on.
+        output: how to finish the sounds.
         label: of the progress bar.
         original: a file that should come out the same; the report says whether it did.
 
@@ -45,51 +60,50 @@ def make_sounds(
             that some of several have failed.
     """
     from ..sounds.record import check_size
-    from ..tasks import task_of
 
     started = time.perf_counter()
-    to_stdout = "-" in targets.all_files
-    if as_json and to_stdout:
+    to_stdout = "-" in files.all_files
+    if session.as_json and to_stdout:
         raise UsageError("--json and -o - both need standard output; give the sound a file name")
-    if play and to_stdout:
+    if session.play and to_stdout:
         raise UsageError("--play needs a file to play; give the sound a file name instead of -")
     for options in tasks:
-        finish.check(options)
-        if finish.metadata:
+        output.check(options)
+        if output.metadata:
             check_size(options)
-    task = task_of(tasks[0])
-    edits, paths = task.edits, [task.path(options) for options in tasks]
-    read = {"input sound" if edits else "--like sound": list(filter(None, paths))}
-    read |= {"replayed sound": [original] if original else []}
+    edits = task_of(tasks[0]).edits
+    what = "input sound" if edits else "--like sound"
+    paths = [path for options in tasks if (path := options.source) is not None]
+    read = {what: paths, "replayed sound": [original] if original else []}
     reports, unchanged, failures = [], [], Failures(len(tasks))
-    with targets.checked(read, finish):
+    with files.checked(read, output):
         from ..pipeline import load
 
-        with progress_bar("downloading", quiet) as progress:
-            pipe = load(model, backend, device, threads, vocoder, progress)
+        with progress_bar("downloading", session.quiet) as progress:
+            pipe = load(session.model, session.backend, session.device, session.threads, session.vocoder, progress)
         loaded = time.perf_counter()
-        for index, (options, files, images) in enumerate(zip(tasks, targets.files, targets.images, strict=True), 1):
-            name = options.input if edits else options.prompt
-            about = {"input" if edits else "prompt": name}
+        for index, (options, names, images) in enumerate(zip(tasks, files.files, files.images, strict=True), 1):
+            subject = options.input if edits else options.prompt
+            about = {"input" if edits else "prompt": subject}
             several = f"{label} {index} of {len(tasks)}" if len(tasks) > 1 else label
-            with failures.catch(name, **about):
-                with progress_bar(several, quiet) as progress:
+            with failures.catch(subject, **about):
+                with progress_bar(several, session.quiet) as progress:
                     sounds = pipe.make(options, progress)
                 # An edit may find nothing to do, and then writes nothing.
                 made = [
-                    (sound.save(file, image, finish), file, image)
-                    for sound, file, image in zip(sounds, files, images, strict=False)
+                    (sound.save(file, image, output), file, image)
+                    for sound, file, image in zip(sounds, names, images, strict=False)
                 ]
                 if not sounds:
-                    unchanged.append(name)
-                    _say(quiet, f"{name} already has what the model could add; nothing was written")
+                    unchanged.append(subject)
+                    _say(session.quiet, f"{subject} already has what the model could add; nothing was written")
                 for warning in dict.fromkeys(warning for sound, *_ in made for warning in sound.warnings):
-                    _say(quiet, f"warning: {name}: {warning}" if edits and len(tasks) > 1 else f"warning: {warning}")
+                    _say(session.quiet, f"warning: {subject + ': ' if edits and len(tasks) > 1 else ''}{warning}")
                 for result in made:
                     reports.append(_report(*result, original))
-                    if not (as_json or quiet):
+                    if not (session.as_json or session.quiet):
                         say(_line(reports[-1]), error=to_stdout)
-    if as_json:
+    if session.as_json:
         document = {
             "model": pipe.checkpoint.config.name,
             "model_hash": pipe.checkpoint.hash,
@@ -102,14 +116,9 @@ def make_sounds(
             "failures": failures.found,
         }
         print_json(command, document)
-    for report in reports if play else ():
+    for report in reports if session.play else ():
         play_file(report["file"])
     failures.end()
-
-
-def for_each(options, inputs: Sequence[str]) -> list:
-    """The same edit for each of some files."""
-    return [replace(options, input=name) for name in inputs]
 
 
 def _say(quiet: bool, text: str) -> None:

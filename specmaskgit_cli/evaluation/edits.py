@@ -13,8 +13,9 @@ from ..audio.levels import normalize_peak
 from ..data.contents import read_sound
 from ..data.remarks import Remarks
 from ..data.sources import find_sources, iterate_clips, split_sources
+from ..decoding.settings import STEPS
 from ..errors import SmgError
-from ..options import STEPS, Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
+from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
 from ..synthesis.render import mel_to_waveform
 from ..tasks.cutoff import find_cutoff

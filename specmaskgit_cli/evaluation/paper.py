@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..data.sources import find_sources, split_sources
-from ..options import STEPS
+from ..decoding.settings import STEPS
 from ..pipeline import Pipeline
 from ..spectrogram.image import save_sheet
 from .material import EvaluationOptions

@@ -1,6 +1,6 @@
 """What a user asks for: the options of tasks and of output, each declared once, with its check, help and default."""
 
-from .base import GUIDANCE, ORDERS, STEPS, EditOptions, SamplingOptions
+from .base import EditOptions, SamplingOptions
 from .box import Box
 from .fields import options_of
 from .output import OutputOptions
@@ -16,9 +16,6 @@ from .tasks import (
 )
 
 __all__ = [
-    "GUIDANCE",
-    "ORDERS",
-    "STEPS",
     "VARIETY",
     "Box",
     "ContinueOptions",

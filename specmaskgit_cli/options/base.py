@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, ClassVar, Self
 
 from ..decoding.settings import GUIDANCE, ORDERS, STEPS, DecodeSettings
 from ..errors import UsageError
@@ -20,9 +21,16 @@ _sampling = partial(option, group=SAMPLING)
 class SamplingOptions(Options):
     """What to make, and how its tokens are drawn: the options of all tasks.
 
+    Attributes:
+        reads: the option that names a sound file.
+        without: names of the output options that are not for it.
+
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
     """
+
+    reads: ClassVar[str]
+    without: ClassVar[tuple[str, ...]] = ()
 
     prompt: str | None = option(
         None, Text(), "What the new part should be; by default what fits the sound.", metavar="TEXT"
@@ -38,7 +46,7 @@ class SamplingOptions(Options):
     top_p: float = _sampling(
         1.0, Number(0, 1, above=True), "Draw among the likeliest codes, with this share of the probability; 1 is all."
     )
-    order: str = _sampling("confidence", Choice(ORDERS), "Which positions are decided first.")
+    order: str = _sampling("confidence", Choice(*ORDERS), "Which positions are decided first.")
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,6 +63,16 @@ class SamplingOptions(Options):
         """Whether the end of the sound is to run into its beginning."""
         return False
 
+    @property
+    def source(self) -> str | None:
+        """The path of the sound file that it reads."""
+        return getattr(self, self.reads)
+
+    def with_source(self, path: str | None) -> Self:
+        """The same of another sound file."""
+        changed: dict[str, Any] = {self.reads: path}
+        return replace(self, **changed)
+
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
         """Boxes around what is new in a result that lasts `seconds`; none if it is all new, or nothing says what is."""
         return ()
@@ -63,5 +81,8 @@ class SamplingOptions(Options):
 @dataclass(frozen=True)
 class EditOptions(SamplingOptions):
     """The options of all edits: those of all tasks, and the sound file to edit, which is only read."""
+
+    reads = "input"
+    without: ClassVar[tuple[str, ...]] = ("normalize", "trim")
 
     input: str = option(..., SoundFile(), "Sound files to edit; they are only read.", metavar="IN")

@@ -24,11 +24,11 @@ class Box(Options):
     """
 
     start: float = option(
-        0.0, Time(0, LONGEST), "Where the part begins: seconds, m:ss or h:mm:ss. By default at the beginning.",
+        0.0, Time(0, LONGEST), "Where the part begins: seconds, m:ss or h:mm:ss; 0 if not given.",
         metavar="TIME",
     )  # fmt: skip
     end: float | None = option(
-        None, Time(0, LONGEST), "Where it ends, in the same way. By default with the sound.", metavar="TIME"
+        None, Time(0, LONGEST), "Where it ends, in the same way; the end of the sound if not given.", metavar="TIME"
     )
     low: float | None = option(None, Number(0, HIGHEST), "Its lowest frequency; all if not given.", metavar="HZ")
     high: float | None = option(None, Number(0, HIGHEST), "Its highest frequency; all if not given.", metavar="HZ")
@@ -73,6 +73,8 @@ class Box(Options):
 
 class Boxes(Kind):
     """One Box or more; as text with ; between them."""
+
+    allowed = "boxes of `start`, `end`, `low`, `high`; in a table START:END[:LOW:HIGH] with ; between them"
 
     def check(self, name: str, value):
         if not value:

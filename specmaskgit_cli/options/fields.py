@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .kinds import Kind
 
@@ -70,13 +71,14 @@ def options_of(kind: type) -> dict[str, Option]:
     return found
 
 
-@dataclass(frozen=True)
 class Options:
     """Base of dataclasses whose fields are options; all values are checked when one is made.
 
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
     """
+
+    __dataclass_fields__: ClassVar[dict]
 
     def __post_init__(self):
         for name, described in options_of(type(self)).items():

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from ..bounds import MAX_TEXT
 from ..errors import UsageError
@@ -21,9 +20,15 @@ _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-9]{2}:))?([0-9]+):([0-9]{2}(?:\.[0-9]*)?
 
 
 class Kind:
-    """Values as they are; `type` is what a word of the command line becomes before `read` sees it."""
+    """Values as they are.
 
-    type: ClassVar = str
+    Attributes:
+        type: what a word of the command line becomes before `read` sees it.
+        allowed: the values in words, such as "0 to 30".
+    """
+
+    type: Any = str
+    allowed: str = "text"
 
     def check(self, name: str, value):
         return value
@@ -31,29 +36,23 @@ class Kind:
     def read(self, value):
         return value
 
-    @property
-    def allowed(self) -> str:
-        """The values in words, such as "0 to 30"; empty where all of the type are."""
-        return ""
 
-
-@dataclass(frozen=True)
 class Number(Kind):
     """A finite number from `low` to `high`; `above`: not `low` itself."""
 
-    low: float
-    high: float
-    above: bool = False
+    type: Any = float
+    what = "a number"
+    types: tuple = (int, float)
 
-    type: ClassVar = float
-    what: ClassVar[str] = "a number"
-    types: ClassVar[tuple] = (int, float)
+    def __init__(self, low: float, high: float, above: bool = False):
+        self.low, self.high, self.above = low, high, above
+        self.allowed = f"above {low}, up to {high}" if above else f"{low} to {high}"
 
     def check(self, name: str, value):
         # NaN fails every comparison, so it is refused with the rest.
         right = isinstance(value, self.types) and not isinstance(value, bool) and self.low <= value <= self.high
         if not right or (self.above and value == self.low):
-            bounds = f"above {self.low}, up to {self.high}" if self.above else f"from {self.low} to {self.high}"
+            bounds = self.allowed if self.above else f"from {self.allowed}"
             raise UsageError(f"{name} is {_shown(value)}; use {self.what} {bounds}")
         return value
 
@@ -62,10 +61,6 @@ class Number(Kind):
             return float(value) if isinstance(value, str) else value
         except ValueError:
             return value
-
-    @property
-    def allowed(self) -> str:
-        return f"{'above ' if self.above else ''}{self.low} to {self.high}"
 
 
 class Whole(Number):
@@ -116,6 +111,8 @@ class Text(Kind):
 class SoundFile(Kind):
     """The path of a sound file."""
 
+    allowed = "a sound file"
+
     def check(self, name: str, value):
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
@@ -128,6 +125,7 @@ class Flag(Kind):
     """True or False."""
 
     type = bool
+    allowed = "true, false"
 
     def check(self, name: str, value):
         if not isinstance(value, bool):
@@ -137,28 +135,20 @@ class Flag(Kind):
     def read(self, value):
         return _BOOLEANS.get(value.strip().lower(), value) if isinstance(value, str) else value
 
-    @property
-    def allowed(self) -> str:
-        return "true or false"
 
-
-@dataclass(frozen=True)
 class Choice(Kind):
     """One of some words."""
 
-    words: tuple[str, ...]
+    def __init__(self, *words: str):
+        self.words, self.allowed = words, ", ".join(words)
 
     def check(self, name: str, value):
         if value not in self.words:
-            raise UsageError(f"{name} is {value!r}; use {', '.join(self.words)}")
+            raise UsageError(f"{name} is {value!r}; use {self.allowed}")
         return value
 
     def read(self, value):
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    @property
-    def allowed(self) -> str:
-        return ", ".join(self.words)
 
 
 def _shown(value) -> str:

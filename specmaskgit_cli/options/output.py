@@ -31,7 +31,7 @@ class OutputOptions(Options):
     )
     trim: bool = _output(False, Flag(), "Cut the silence at both ends.")
     bits: str | None = _output(
-        None, Choice(("16", "24", "32f")), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
+        None, Choice("16", "24", "32f"), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
     )
     rate: int | None = _output(None, Whole(8000, 192_000), "Resample, such as to 44100 or 48000.", metavar="HZ")
     channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or make two channels of one.", metavar="1|2")

@@ -23,8 +23,10 @@ class GenerateOptions(SamplingOptions):
     Example: smg generate "dog barking" -o out.wav
     """
 
+    reads = "like"
+
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
-    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound.", "--seconds", "-s")
+    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound, in seconds.", "--seconds", "-s")
     like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
     like_weight: float = option(0.5, Number(0, 1), "Share of --like when there is a prompt too.")
     candidates: int = option(1, Whole(1, 64), "Sounds to make for each one kept, the best match.")
@@ -51,7 +53,7 @@ class InpaintOptions(EditOptions):
     """
 
     boxes: tuple[Box, ...] = option(
-        ..., Boxes(), "A part in one word, times also as 1:30-1:32.5. Repeatable.", "--box",
+        ..., Boxes(), "A part in one word, or with m:ss as 1:30-1:32.5. Repeatable.", "--box",
         metavar="START:END[:LOW:HIGH]",
     )  # fmt: skip
     # What is on both sides of a gap says more of it than any condition.
@@ -87,7 +89,7 @@ class ContinueOptions(EditOptions):
     Example: smg continue rain.wav --seconds 20 -o longer.wav
     """
 
-    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part.", "--seconds", "-s")
+    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part, in seconds.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
@@ -102,6 +104,8 @@ class VaryOptions(EditOptions):
     Example: smg vary step.wav --amount 0.4 -n 10 -o steps.wav
     """
 
+    without = ("normalize",)
+
     amount: float = option(
         0.5, Number(0, 1), "How much to draw anew: 0 is the sound itself, vocoded; 1 is new.", "--amount", "-a"
     )
@@ -115,6 +119,8 @@ class SketchOptions(EditOptions):
 
     Example: smg sketch taps.wav --prompt "dog barking" -o barks.wav
     """
+
+    without = ("normalize",)
 
     prompt: str | None = option(None, Text(), "What to hear.", metavar="TEXT", keyword=True)
     loudness_only: bool = option(False, Flag(), "Follow when it is loud, not when it is bright: for taps and claps.")

@@ -22,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from .. import __version__
 from ..errors import SmgError, UsageError
 from ..options import SamplingOptions, options_of
-from ..options.kinds import Number
 from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
@@ -35,6 +34,7 @@ MAX_REQUEST_BYTES = 64 << 10
 # Below those of the options, because others may be waiting.
 LIMITS = {"seconds": 120, "num": 10, "steps": 64, "candidates": 8}
 MAX_BOXES = 16
+_NOT_HERE = ("input", "like", "like_weight")  # a client names no file
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -88,24 +88,12 @@ class _Page:
         self._sounds.close()
 
     async def about(self, request: Request) -> Response:
-        """What the form is made from: the tasks with their defaults, and the limits."""
-        options = {name: options_of(task.options) for name, task in TASKS.items()}
-        limits = {
-            name: [option.kind.low, min(option.kind.high, LIMITS.get(name, option.kind.high)), not option.kind.above]
-            for kind in options.values()
-            for name, option in kind.items()
-            if isinstance(option.kind, Number)
-        }
-        defaults = {
-            task: {name: option.default for name, option in kind.items() if option.default is not ...}
-            for task, kind in options.items()
-        }
+        """What the form is made from: the options of the tasks, and the edges of the model's bands in Hz."""
         return JSONResponse(
             {
                 "version": __version__,
                 "model": self._pipe.config.name,
-                "defaults": defaults,
-                "limits": limits,
+                "tasks": {name: _described(task.options) for name, task in TASKS.items()},
                 "band_edges": band_edges(self._pipe.config.mel).round(1).tolist(),
             }
         )
@@ -114,7 +102,7 @@ class _Page:
         """Queue a task: {"task": name, "options": {...}, "source": id of the sound to edit or null}."""
         given = await _json(request)
         task, options, source = (given.pop(name, None) for name in ("task", "options", "source"))
-        if given or not isinstance(options, dict) or options.keys() & {"input", "like"}:
+        if given or not isinstance(options, dict) or options.keys() & {each.options.reads for each in TASKS.values()}:
             raise UsageError("a request has a task, its options, and a source for edits; nothing else")
         if source is not None:
             entry = self._entry(source)
@@ -165,7 +153,7 @@ class _Page:
         try:
             return [self._sounds.keep_made(sound, task, source) for sound in self._pipe.make(options, progress)]
         except SmgError as error:
-            raise SmgError(str(error).replace(getattr(options, "input", "\0"), "the sound")) from None
+            raise SmgError(str(error).replace(options.source or "\0", "the sound")) from None
 
     def _told(self, job: Job) -> dict:
         return {
@@ -226,6 +214,20 @@ class _Guard:
         except ValueError:
             return False
         return True
+
+
+def _described(kind: type[SamplingOptions]) -> dict[str, dict]:
+    """The options of a task for the form, by name, with the limits of this page."""
+    found = {}
+    for name, option in options_of(kind).items():
+        if name in _NOT_HERE:
+            continue
+        limits = {key: value for key, value in vars(option.kind).items() if key in ("low", "high", "above", "words")}
+        if name in LIMITS:
+            limits["high"] = LIMITS[name]
+        about = {"kind": type(option.kind).__name__, "group": option.group, "help": option.help}
+        found[name] = about | {"default": None if option.default is ... else option.default} | limits
+    return found
 
 
 def _check_limits(options: SamplingOptions) -> None:

@@ -61,8 +61,7 @@ class Sounds:
         path = self.new_path().with_suffix(".wav")
         saved = sound.save(str(path))
         options = sound.options.to_dict()
-        for name in ("input", "like"):
-            options.pop(name, None)
+        del options[sound.options.reads]
         about = {
             "task": task,
             "source": source,

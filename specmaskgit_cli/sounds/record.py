@@ -67,13 +67,13 @@ class Record:
     @property
     def input(self) -> str | None:
         """The file that was edited, or was to be resembled."""
-        return self.task.path(self.options)
+        return self.options.source
 
     def to_dict(self) -> dict:
         """The document: plain JSON types; the path of the input absolute."""
         options, origin = self.options.to_dict(), dataclasses.asdict(self.origin)
         del options["num"]
-        path = options.pop(self.task.reads)
+        path = options.pop(self.options.reads)
         digest, version = origin.pop("input_sha256"), origin.pop("version")
         return {
             "smg": version,
@@ -170,7 +170,7 @@ def _record(document: dict) -> Record:
     read = document["input"]
     read = {"path": None, "sha256": None} if read is None else _fields(read, "path", "sha256")
     options = _object(document["options"], "options")
-    given = {"num": 1, task.reads: read["path"]}
+    given = {"num": 1, task.options.reads: read["path"]}
     if options.get("seed") is None or options.keys() & given.keys():
         raise SmgError("its options lack a seed, or have what is none of theirs")
     origin = _object(document["origin"], "origin") | {"version": document["smg"], "input_sha256": read["sha256"]}
@@ -187,9 +187,10 @@ def _task(name) -> Task:
 
 def _build(kind, values):
     values = _object(values, kind.__name__)
-    if unknown := sorted(set(values) - set(kind.__dataclass_fields__)):
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
         raise SmgError(f"unknown setting {unknown[0]!r}")
-    required = [name for name, f in kind.__dataclass_fields__.items() if _required(f)]
+    required = [name for name, f in known.items() if _required(f)]
     if missing := [name for name in required if name not in values]:
         raise SmgError(f"no {missing[0]!r}")
     return kind(**values)

@@ -108,8 +108,8 @@ def fresh_bins(fresh: np.ndarray, cfg: MelConfig) -> np.ndarray:
     The bins below the first band (the mean of the signal) are among them in the frames that are fresh throughout.
     """
     bands = _inversion(cfg)[0]
-    covered: np.ndarray = fresh.T.astype(np.float32) @ bands > 0
-    return covered | (fresh.all(axis=0)[:, None] & ~bands.any(axis=0))
+    covered = fresh.T.astype(np.float32) @ bands > 0
+    return covered | (fresh.all(axis=0, keepdims=True).T & ~bands.any(axis=0))
 
 
 def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:

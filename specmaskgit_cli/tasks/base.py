@@ -38,18 +38,9 @@ class Task:
         return issubclass(self.options, EditOptions)
 
     @property
-    def reads(self) -> str:
-        """The field of its options that names a sound file to read."""
-        return "input" if self.edits else "like"
-
-    @property
     def run(self) -> Callable[..., Result | None]:
         """Makes one sound; returns None where there is nothing to do."""
         return import_module(f"{__package__}.{self.module or self.name}").run
-
-    def path(self, options: SamplingOptions) -> str | None:
-        """The sound file that these options read, if any."""
-        return getattr(options, self.reads)
 
 
 @dataclass(frozen=True)

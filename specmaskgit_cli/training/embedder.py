@@ -67,7 +67,7 @@ class EmbedderStage(Stage):
         contrast = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
         near = 1 - (audio * text).sum(1).mean()
         loss = contrast + near
-        logs = {"contrast": share * float(contrast.detach()), "distance": share * float(near.detach())}
+        logs = {"contrast": share * contrast.detach(), "distance": share * near.detach()}
         return loss - (1 - share) * loss.detach(), logs
 
     def validate(self):

@@ -14,7 +14,7 @@ from specmaskgit_cli import bounds
 from specmaskgit_cli.audio.files import read_audio, read_mono
 from specmaskgit_cli.audio.loudness import integrated_loudness, true_peak_db
 from specmaskgit_cli.audio.samples import decode
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.cli.info import _measure
 from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.data.clips import _CacheWriter
@@ -53,7 +53,7 @@ def test_rates_and_channels_out_of_bounds(tmp_path, monkeypatch, capsys, rate, c
         with pytest.raises(SmgError, match=f"a.wav has .*{words}"):
             read()
     for command in (["info"], ["show"], ["vary", "-o", "out.wav"], ["embed", "-o", "out.npz"]):
-        assert _run([command[0], "a.wav", *command[1:]]) == 1
+        assert run([command[0], "a.wav", *command[1:]]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("smg: error: a.wav has ") and words in line
     # Of many clips, one that cannot be read is left out.
@@ -73,7 +73,7 @@ def test_those_at_the_bounds_are_read(tmp_path, rate, channels):
     data = write(tmp_path / "a.wav", rate, channels)
     assert read_audio(tmp_path / "a.wav").samples.shape == (2000, channels)
     assert decode(data, 22050)[1] == rate
-    assert _run(["info", str(tmp_path / "a.wav")]) == 0
+    assert run(["info", str(tmp_path / "a.wav")]) == 0
 
 
 @pytest.mark.parametrize(("rate", "channels", "resampled", "longest"), [
@@ -161,7 +161,7 @@ def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trai
         (["generate", "rain", "-s", "3600", "--rate", "192000"], "a sound of 3600 s at 192000 Hz"),
         (["continue", "in.wav", "-s", "60"], "a sound of 60.06 s at 768000 Hz in 32 channels"),
     ):
-        assert _run([*arguments, "-o", "out.wav", "--threads", "1"]) in (1, 2)
+        assert run([*arguments, "-o", "out.wav", "--threads", "1"]) in (1, 2)
         (line,) = capsys.readouterr().err.splitlines()
         assert words in line and "bug" not in line
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]

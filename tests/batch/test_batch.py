@@ -18,7 +18,7 @@ from specmaskgit_cli.batch.local import in_processes
 from specmaskgit_cli.batch.results import Results
 from specmaskgit_cli.batch.table import read_rows
 from specmaskgit_cli.batch.worker import Setup
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 
 FEW = "prompt,seconds,steps\n" + "".join(f"sound {index},0.4,2\n" for index in range(3))
 
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch, trained):
 
 def batch(text: str, *more, name="jobs.csv", to="out"):
     Path(name).write_text(text, encoding="utf-8")
-    return _run(["batch", name, "-o", to, "--workers", "1", *more])
+    return run(["batch", name, "-o", to, "--workers", "1", *more])
 
 
 def lines(to="out") -> list[dict]:
@@ -123,8 +123,8 @@ def test_other_bad_arguments(folder, capsys):
         assert batch(FEW, *more) != 0 and message in capsys.readouterr().err
     assert batch(FEW, name="jobs.txt") == 2 and "unknown extension '.txt'" in capsys.readouterr().err
     Path("jobs.csv").write_bytes(b"prompt\nr\xe9verb\n")
-    assert _run(["batch", "jobs.csv", "-o", "out"]) == 2 and "line 2 is not UTF-8" in capsys.readouterr().err
-    assert _run(["batch", "none.csv", "-o", "out"]) == 1 and "no such file" in capsys.readouterr().err
+    assert run(["batch", "jobs.csv", "-o", "out"]) == 2 and "line 2 is not UTF-8" in capsys.readouterr().err
+    assert run(["batch", "none.csv", "-o", "out"]) == 1 and "no such file" in capsys.readouterr().err
 
 
 def test_cells_are_read_as_spreadsheets_write_them(folder):
@@ -160,7 +160,7 @@ def test_all_tasks_make_what_their_commands_make(folder, capsys):
         "vary,,../in.wav,,,0.3,5,,2,,e.wav\n"
         "loop,,../in.wav,,,,5,,2,,f.wav\n"
     )
-    assert _run(["batch", "sub/jobs.csv", "-o", "out", "--workers", "1", "--json"]) == 0
+    assert run(["batch", "sub/jobs.csv", "-o", "out", "--workers", "1", "--json"]) == 0
     summary = parsed(capsys.readouterr().out)
     assert summary["rows"] == summary["done"] == 6 and summary["files"] == 7 and summary["failures"] == []
     common = ["--seed", "5", "--steps", "2", "-q", "--threads", "1"]
@@ -172,7 +172,7 @@ def test_all_tasks_make_what_their_commands_make(folder, capsys):
         "e.wav": ["vary", "in.wav", "--amount", "0.3", "-o", "e.wav"],
         "f.wav": ["loop", "in.wav", "-o", "f.wav"],
     }.items():
-        assert _run([*command, *common]) == 0
+        assert run([*command, *common]) == 0
         assert (folder / Path(name).name).read_bytes() == (folder / "out" / name).read_bytes(), name
     line = lines()[0]
     assert line["row"] == 1 and line["status"] == "done" and line["error"] is None and line["seed"] == 5
@@ -314,10 +314,10 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(folder, capsys, worke
     Path("killed/.smg-batch").mkdir(exist_ok=True)
     Path("killed/.smg-batch/part").write_bytes(b"half a file")
 
-    assert _run(["batch", "many.csv", "-o", "killed", "--workers", "1", "--json"]) == 0
+    assert run(["batch", "many.csv", "-o", "killed", "--workers", "1", "--json"]) == 0
     summary = parsed(capsys.readouterr().out)
     assert summary["skipped"] >= 3 and summary["done"] + summary["skipped"] == 30
-    assert _run(["batch", "many.csv", "-o", "whole", "--workers", "2", "-q"]) == 0
+    assert run(["batch", "many.csv", "-o", "whole", "--workers", "2", "-q"]) == 0
     after = contents("whole")
     assert contents("killed") == after and before.items() <= after.items()
     assert not Path("killed/.smg-batch").exists()

@@ -14,7 +14,7 @@ from specmaskgit_cli.benchmark.compare import compare
 from specmaskgit_cli.benchmark.flops import generator_flops
 from specmaskgit_cli.benchmark.gemm import gemm_rate, products_model
 from specmaskgit_cli.benchmark.stages import STAGES, Clock, TimedPipeline
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run as smg
 from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig, GeneratorConfig
 from specmaskgit_cli.errors import SmgError, UsageError
 
@@ -22,7 +22,7 @@ QUICK = run.BenchmarkOptions(seconds=0.5, steps=4, runs=2, threads=1)
 
 
 def test_json_has_every_stage_and_they_sum_up(capsys):
-    assert _run(["benchmark", "-s", "0.5", "--steps", "4", "--runs", "1", "--threads", "1", "--json", "-q"]) == 0
+    assert smg(["benchmark", "-s", "0.5", "--steps", "4", "--runs", "1", "--threads", "1", "--json", "-q"]) == 0
     captured = capsys.readouterr()
     found = parsed(captured.out)
     assert captured.err == "" and tuple(found["stages"]) == STAGES
@@ -209,7 +209,7 @@ def test_real_peers_run_at_tiny_sizes(name):
 
 
 def test_wrong_options_and_failing_processes_are_one_line(capsys):
-    assert _run(["benchmark", "--scaling", "--compare"]) == 2
+    assert smg(["benchmark", "--scaling", "--compare"]) == 2
     assert "give one of them" in capsys.readouterr().err
     for wrong in ({"seconds": 0.0}, {"steps": 0}, {"runs": 0}):
         with pytest.raises(UsageError, match=next(iter(wrong))):

@@ -18,7 +18,8 @@ from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.cli import main, progress
 from specmaskgit_cli.config.settings import PRESETS, to_dict
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import GenerateOptions
+from specmaskgit_cli.options import GenerateOptions, options_of
+from specmaskgit_cli.tasks import TASKS
 
 HEAVY = ("torch", "onnxruntime", "soundfile", "soxr", "huggingface_hub", "tokenizers", "numpy")
 
@@ -101,10 +102,19 @@ def test_help_names_the_commands(smg, args):
 
 def test_help_of_generate_has_every_option(smg):
     _, out, _ = smg("generate", "--help")
-    for name in GenerateOptions.__dataclass_fields__:
+    for name in options_of(GenerateOptions):
         assert name in out.lower() if name == "prompt" else f"--{name.replace('_', '-')}" in out
     for name in ("--output", "--model", "--backend", "--device", "--threads", "--image", "--json", "--quiet"):
         assert name in out
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_lists_what_a_task_does_before_what_all_do(smg, task):
+    _, out, _ = smg(task, "--help")
+    headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", "Options:", "Sampling:", "Output:", "Model:"]
+    own = out.partition("Options:")[2].partition("Sampling:")[0]
+    assert "--negative" in own and "--seed" not in own and "--lufs" not in own
 
 
 def python(code: str) -> str:
@@ -198,6 +208,7 @@ def test_wrong_commands(smg):
     assert_one_line(smg("genrate", "dog"), "did you mean: smg generate\n", code=2)
     assert_one_line(smg("rain"), "did you mean: smg train, or smg generate rain", code=2)
     assert_one_line(smg("generate", "dog", "--nonsense"), "--nonsense", "smg generate --help", code=2)
+    assert_one_line(smg("generate", "-5 degrees wind", "-o", "x.wav"), "put -- before a text that begins with -")
     assert_one_line(smg("models", "shew"), "'show'", "smg models --help", code=2)
 
 

@@ -5,16 +5,16 @@ import shutil
 
 from support.json_page import parsed
 
-from specmaskgit_cli.cli import _run, doctor
+from specmaskgit_cli.cli import doctor, run
 
 
 def test_all_is_well(capsys):
-    assert _run(["doctor", "--json", "--threads", "1"]) == 0
+    assert run(["doctor", "--json", "--threads", "1"]) == 0
     found = parsed(capsys.readouterr().out)
     assert found["problems"] == []
     assert all(found["packages"][name] for name in doctor.CORE)
     assert found["model"]["name"] == "default" and found["speed"]["times_real_time"] > 0
-    assert _run(["doctor", "--threads", "1"]) == 0
+    assert run(["doctor", "--threads", "1"]) == 0
     out = capsys.readouterr().out
     assert "everything smg needs is here" in out and found["model"]["hash"] in out
 
@@ -28,7 +28,7 @@ def test_a_damaged_model_and_a_missing_package_are_told(tmp_path, capsys, monkey
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     monkeypatch.setattr(doctor, "CORE", (*doctor.CORE, "no-such-distribution"))
     monkeypatch.setattr(doctor, "_packages", lambda: dict.fromkeys(doctor.CORE) | {"numpy": "1"})
-    assert _run(["doctor", "--model", str(copy), "--json"]) == 1
+    assert run(["doctor", "--model", str(copy), "--json"]) == 1
     captured = capsys.readouterr()
     problems = " ".join(json.loads(captured.out)["problems"])
     assert "no-such-distribution is not installed" in problems and "generator.onnx" in problems

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
+from specmaskgit_cli.sounds.record import read_record
 
 COMMANDS = {
     "inpaint": ["--start", "0.2", "--end", "0.4"],
@@ -30,14 +31,16 @@ def folder(tmp_path, monkeypatch, trained):
     return tmp_path
 
 
-def run(command, *more):
-    return _run([command, *more, "--steps", "2", "--threads", "1"])
+def edit(command, *more):
+    return run([command, *more, "--steps", "2", "--threads", "1"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_writes_its_file(folder, capsys, command):
     before = (folder / "in.wav").read_bytes()
-    assert run(command, "in.wav", *COMMANDS[command], "-o", "out.wav", "--json", "--seed", "3", "--image", "x.png") == 0
+    assert (
+        edit(command, "in.wav", *COMMANDS[command], "-o", "out.wav", "--json", "--seed", "3", "--image", "x.png") == 0
+    )
     (sound,) = json.loads(capsys.readouterr().out)["sounds"]
     info = soundfile.info("out.wav")
     assert sound["file"] == "out.wav" and sound["input"] == "in.wav" and sound["seed"] == 3
@@ -49,15 +52,15 @@ def test_each_command_writes_its_file(folder, capsys, command):
 
 
 def test_extend_names_its_output_and_says_when_there_is_nothing_to_do(folder, capsys):
-    assert run("extend", "in.wav") == 0
+    assert edit("extend", "in.wav") == 0
     assert "ends at 3" in capsys.readouterr().err and (folder / "in.extended.wav").exists()
     soundfile.write("full.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
-    assert run("extend", "full.wav") == 0
+    assert edit("extend", "full.wav") == 0
     assert "nothing was written" in capsys.readouterr().err and not (folder / "full.extended.wav").exists()
 
 
 def test_variations_are_numbered(folder):
-    assert run("vary", "in.wav", "-n", "2", "-o", "v.wav", "-q") == 0
+    assert edit("vary", "in.wav", "-n", "2", "-o", "v.wav", "-q") == 0
     assert (folder / "v-1.wav").read_bytes() != (folder / "v-2.wav").read_bytes()
 
 
@@ -79,7 +82,7 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
         soundfile.write("bad.wav", np.zeros(8000), 8000)
     (folder / "link.wav").symlink_to("in.wav")
     names = ("in.wav", "link.wav") if kind == "itself" else ("bad.wav", "out.wav")
-    assert run(command, names[0], *COMMANDS[command], "-o", names[1]) in (1, 2)
+    assert edit(command, names[0], *COMMANDS[command], "-o", names[1]) in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and "bug" not in line and ("wav" in line or "prompt" in line)
     assert not (folder / "out.wav").exists() and (folder / "in.wav").read_bytes() == good
@@ -100,6 +103,9 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
         (["inpaint", "--box", "0.1:0.3:2000:1000"], "ends before it begins"),
         (["inpaint", "--box", "a:b"], "--box is 'a:b'"),
         (["inpaint", "--box", "0.1"], "--box is '0.1'"),
+        (["inpaint", "--box", "0:10:0:30"], "may be two times"),
+        (["inpaint", "--start", "1:75"], "start is '1:75'; use seconds, m:ss or h:mm:ss"),
+        (["inpaint", "--start", "0:00.2", "--end", "0:05"], "from 0.2 to 5 s is outside"),
         (["inpaint", "--start", "0", "--end", "1"], "say with a prompt"),
         (["extend", "--cutoff", "5000"], "above 4000 Hz"),
         (["extend", "--cutoff", "0"], "cutoff is 0"),
@@ -113,10 +119,29 @@ def test_bad_files_are_one_line_and_no_file(folder, capsys, command, kind):
 )
 def test_bad_options_are_one_line_and_no_file(folder, capsys, arguments, words):
     command, *options = arguments
-    assert run(command, "in.wav", *options, "-o", "out.wav") == 2
+    assert edit(command, "in.wav", *options, "-o", "out.wav") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line
     assert not (folder / "out.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "end"),
+    [
+        (["--start", "0.8"], 0.8, 1),
+        (["--end", "0.2"], 0, 0.2),
+        (["--start", "0:00.7", "--end", "1.006"], 0.7, 1),
+        (["--box", "0:00.7-0:00.9"], 0.7, 0.9),
+        (["--box", "0.75:"], 0.75, 1),
+    ],
+)
+def test_where_a_span_begins_and_ends(folder, arguments, start, end):
+    assert edit("inpaint", "in.wav", *arguments, "-o", "out.wav", "--seed", "1", "-q") == 0
+    before, after = soundfile.read("in.wav")[0], soundfile.read("out.wav")[0]
+    changed = np.flatnonzero(np.any(before != after, axis=1)) / 8000
+    assert start <= changed[0] < start + 0.01 and end - 0.01 < changed[-1] < end
+    (box,) = read_record("out.wav").options.boxes
+    assert (box.start, box.end) == (start, end)
 
 
 # Hears a dog in noise that is loud, which it is no longer without its highs.
@@ -141,7 +166,7 @@ def test_evaluation_of_edits(folder, capsys):
     soundfile.write("clip 2.wav", np.fft.irfft(spectrum), 22050)
     (folder / "tagger.py").write_text(TAGGER)
     judge = f"{shlex.quote(sys.executable)} tagger.py"
-    assert run("evaluate", "edits", "--data", ".", "--clips", "3", "--judge", judge, "--json") == 0
+    assert edit("evaluate", "edits", "--data", ".", "--clips", "3", "--judge", judge, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     extend, inpaint = report["extend"], report["inpaint"]
     assert report["clips"]["count"] == inpaint["clips"] == 3 and extend["clips"] == 2
@@ -153,5 +178,5 @@ def test_evaluation_of_edits(folder, capsys):
     assert 0 <= inpaint["judge_probability_inpainted"] <= 0.5
 
     (folder / "tagger.py").write_text(TAGGER.replace("top5", "top"))
-    assert run("evaluate", "edits", "--data", ".", "--clips", "1", "--judge", judge) == 1
+    assert edit("evaluate", "edits", "--data", ".", "--clips", "1", "--judge", judge) == 1
     assert "no usable column top5" in capsys.readouterr().err

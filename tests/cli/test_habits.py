@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from support.json_page import parsed
 
-from specmaskgit_cli.cli import _run, main, progress
+from specmaskgit_cli.cli import main, progress, run
 from specmaskgit_cli.sounds.record import read_record
 
 FEW = ["--steps", "2", "--threads", "1", "--seed", "1"]
@@ -44,18 +44,18 @@ def given(monkeypatch, data: bytes) -> None:
 @pytest.mark.parametrize("text", ["rain", "\ufeff  rain \r\n\r\n"])
 def test_a_prompt_on_standard_input(folder, monkeypatch, text):
     given(monkeypatch, text.encode())
-    assert _run(["generate", "-", "-s", "0.3", "-o", "out.wav", *FEW]) == 0
+    assert run(["generate", "-", "-s", "0.3", "-o", "out.wav", *FEW]) == 0
     assert read_record("out.wav").options.prompt == "rain"
 
 
 def test_each_line_is_a_prompt(folder, monkeypatch, capsys):
     given(monkeypatch, "rain\n\nכלב נובח\n".encode())
-    assert _run(["generate", "-", "-s", "0.3", "-n", "2", "-o", "out.wav", "--image", "x.png", *FEW, "--json"]) == 0
+    assert run(["generate", "-", "-s", "0.3", "-n", "2", "-o", "out.wav", "--image", "x.png", *FEW, "--json"]) == 0
     found = [(sound["file"], sound["prompt"], sound["seed"]) for sound in parsed(capsys.readouterr().out)["sounds"]]
     rain, dog = "rain", "כלב נובח"
     assert found == [("out-1.wav", rain, 1), ("out-2.wav", rain, 2), ("out-3.wav", dog, 1), ("out-4.wav", dog, 2)]
     assert names() == ["a.wav", "b.flac", *(f"out-{i}.wav" for i in range(1, 5)), *(f"x-{i}.png" for i in range(1, 5))]
-    assert _run(["generate", dog, "-s", "0.3", "-o", "one.wav", *FEW]) == 0
+    assert run(["generate", dog, "-s", "0.3", "-o", "one.wav", *FEW]) == 0
     assert (folder / "one.wav").read_bytes() == (folder / "out-3.wav").read_bytes()
 
 
@@ -70,7 +70,7 @@ def test_each_line_is_a_prompt(folder, monkeypatch, capsys):
 )
 def test_standard_input_that_is_no_prompt(folder, monkeypatch, capsys, data, more, words):
     given(monkeypatch, data)
-    assert _run(["generate", "-", "-s", "0.3", "-o", "out.wav", *FEW, *more]) == 2
+    assert run(["generate", "-", "-s", "0.3", "-o", "out.wav", *FEW, *more]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line and names() == ["a.wav", "b.flac"]
 
@@ -79,11 +79,11 @@ def test_standard_input_that_is_no_prompt(folder, monkeypatch, capsys, data, mor
 
 
 def test_many_inputs_into_a_directory(folder, capsys):
-    assert _run(["vary", "a.wav", "b.flac", "-o", "made", "-n", "2", "--image", "seen", *FEW]) == 0
+    assert run(["vary", "a.wav", "b.flac", "-o", "made", "-n", "2", "--image", "seen", *FEW]) == 0
     assert names("made") == ["a-1.wav", "a-2.wav", "b-1.flac", "b-2.flac"]
     assert names("seen") == ["a-1.png", "a-2.png", "b-1.png", "b-2.png"]
     assert len(capsys.readouterr().out.splitlines()) == 4
-    assert _run(["vary", "b.flac", "-o", "one.flac", *FEW]) == 0
+    assert run(["vary", "b.flac", "-o", "one.flac", *FEW]) == 0
     assert (folder / "one.flac").read_bytes() == (folder / "made" / "b-1.flac").read_bytes()
 
 
@@ -91,7 +91,7 @@ def test_many_inputs_into_a_directory(folder, capsys):
 def test_one_input_into_a_directory(folder, output):
     if output == "made":
         os.mkdir(output)
-    assert _run(["loop", "a.wav", "--join", "0.2", "-o", output, *FEW]) == 0
+    assert run(["loop", "a.wav", "--join", "0.2", "-o", output, *FEW]) == 0
     assert names("made") == ["a.wav"]
 
 
@@ -102,7 +102,7 @@ def test_inputs_without_a_name_for_the_output(folder):
         "vary": [],
         "sketch": ["--prompt", "x"],
     }.items():
-        assert _run([command, "a.wav", "b.flac", *more, *FEW, "-q"]) == 0
+        assert run([command, "a.wav", "b.flac", *more, *FEW, "-q"]) == 0
     made = {f"{stem}.{word}.wav" for stem in "ab" for word in ("continued", "inpainted", "varied", "sketched")}
     assert set(names()) == made | {"a.wav", "b.flac"}
 
@@ -111,7 +111,7 @@ def test_one_of_many_fails_and_the_others_go_on(folder, capsys):
     (folder / "text.wav").write_text("no sound")
     soundfile.write("high.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
     inputs = ["a.wav", "text.wav", "gone.wav", "high.wav", "b.flac"]
-    assert _run(["extend", *inputs, "-o", "made", *FEW, "--json"]) == 1
+    assert run(["extend", *inputs, "-o", "made", *FEW, "--json"]) == 1
     out, err = capsys.readouterr()
     found = parsed(out)
     assert [sound["input"] for sound in found["sounds"]] == ["a.wav", "b.flac"]
@@ -142,7 +142,7 @@ def test_one_of_many_fails_and_the_others_go_on(folder, capsys):
 )
 def test_what_is_refused_leaves_nothing(folder, capsys, arguments, words):
     soundfile.write("b.varied.wav", np.zeros(100), 8000)
-    assert _run(["vary", *arguments, *FEW]) in (1, 2)
+    assert run(["vary", *arguments, *FEW]) in (1, 2)
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert words in line and "bug" not in line and out == ""
@@ -152,11 +152,11 @@ def test_what_is_refused_leaves_nothing(folder, capsys, arguments, words):
 def test_info_and_show_take_many(folder, capsys):
     (folder / "text.wav").write_text("no sound")
     for command in ("info", "show"):
-        assert _run([command, "a.wav", "text.wav", "b.flac"]) == 1
+        assert run([command, "a.wav", "text.wav", "b.flac"]) == 1
         out, err = capsys.readouterr()
         assert "a.wav  1.00 s" in out and "b.flac  1.00 s" in out
         assert [line.startswith("smg: error: ") for line in err.splitlines()] == [True, True] and "text.wav" in err
-    assert _run(["show", "a.wav", "b.flac", "-o", "x.png"]) == 2 and not (folder / "x.png").exists()
+    assert run(["show", "a.wav", "b.flac", "-o", "x.png"]) == 2 and not (folder / "x.png").exists()
 
 
 # Pipes, exit codes, shells

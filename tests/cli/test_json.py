@@ -13,7 +13,7 @@ import soundfile
 from support.json_page import described, parsed
 from typer.main import get_command
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.cli.app import app
 from specmaskgit_cli.cli.report import print_json
 
@@ -68,7 +68,7 @@ def test_every_command_reports_and_can_be_quiet():
     ],
 )
 def test_a_report_is_what_the_page_says(folder, capsys, arguments):
-    assert _run([*arguments, "--json"]) == 0
+    assert run([*arguments, "--json"]) == 0
     found = parsed(capsys.readouterr().out)
     name = " ".join(arguments[:2]) if arguments[0] == "models" else arguments[0]
     assert found["command"] == name
@@ -78,13 +78,13 @@ def test_a_report_is_what_the_page_says(folder, capsys, arguments):
 def test_training_reports(trained, sound_folder, tmp_path, capsys):
     sizes = ["--preset", "tiny", "--steps", "1", "--batch", "2", "--threads", "1", "-q"]
     where = ["--data", str(sound_folder), "-o", str(tmp_path / "run")]
-    assert _run(["train", "vocoder", *where, *sizes, "--json"]) == 0
+    assert run(["train", "vocoder", *where, *sizes, "--json"]) == 0
     out, err = capsys.readouterr()
     assert parsed(out)["directory"] == str(tmp_path / "run") and err == ""
 
 
 def test_the_page_is_held_to(folder, capsys):
-    assert _run(["models", "list", "--json"]) == 0
+    assert run(["models", "list", "--json"]) == 0
     text = capsys.readouterr().out
     for wrong in (text.replace('"models"', '"model"'), text.replace("models list", "info"), text.replace("[", "[3, ")):
         with pytest.raises((AssertionError, KeyError)):

@@ -11,7 +11,7 @@ import soundfile
 from audio.test_levels_image import read_png
 
 from specmaskgit_cli.audio.files import write_audio
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.options import (
     Box,
     ContinueOptions,
@@ -132,12 +132,12 @@ def test_outline_lies_where_the_box_is(folder):
 
 def test_show_writes_an_image(folder, capsys):
     write("edited.flac", InpaintOptions("a.wav", (Box(0.5, 1.0, 300, 3000),), seed=1), rate=44100)
-    assert _run(["show", "edited.flac", "-o", "x.png", "--width", "300"]) == 0
+    assert run(["show", "edited.flac", "-o", "x.png", "--width", "300"]) == 0
     assert capsys.readouterr() == ("x.png\n", "")
     pixels, palette = read_png(folder / "x.png")
     assert pixels.shape == (420, 300) and palette[MARK].tolist() == CYAN
     assert spans(pixels)[:2] == (75, 149)
-    assert _run(["show", "tone.wav", "-o", "x.png", "--json"]) == 0
+    assert run(["show", "tone.wav", "-o", "x.png", "--json"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["files"]
     assert shown == {"file": "tone.wav", "image": "x.png", "seconds": 2.0, "sample_rate": 22050, "channels": 1,
                      "peak_db": -6.02, "new": []}  # fmt: skip
@@ -149,7 +149,7 @@ def test_show_in_colour(folder, monkeypatch):
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("LINES", "24")
-    assert _run(["show", "edited.wav"]) == 0
+    assert run(["show", "edited.wav"]) == 0
     title, *drawn, legend = terminal.getvalue().splitlines()
     assert title == "edited.wav  2.00 s  0 to 11025 Hz  peak -6.0 dBFS" and legend == "new: 1.50 to 2.00 s"
     assert len(drawn) == 20 and all(line.endswith("\x1b[0m") for line in drawn)
@@ -166,7 +166,7 @@ def test_show_in_plain_characters(folder, monkeypatch, why):
     if why == "NO_COLOR":
         monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", stream)
-    assert _run(["show", "edited.wav", "--width", "40"]) == 0
+    assert run(["show", "edited.wav", "--width", "40"]) == 0
     text = stream.getvalue()
     assert "\x1b" not in text and text.isascii()
     _, *drawn, legend = text.splitlines()
@@ -180,10 +180,10 @@ def test_show_in_plain_characters(folder, monkeypatch, why):
 
 def test_what_cannot_be_marked_is_shown_all_the_same(folder, capsys):
     write("trimmed.wav", InpaintOptions("a.wav", (Box(0.5, 1.0),), seed=1), OutputOptions(trim=True))
-    assert _run(["show", "trimmed.wav", "--json"]) == 0
+    assert run(["show", "trimmed.wav", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"][0]["new"] == []
     write_audio("bad.wav", np.ones(5000), 8000, metadata={"comment": '{"smg": 1'})
-    assert _run(["show", "bad.wav", "--json"]) == 0
+    assert run(["show", "bad.wav", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["files"][0]["new"] == [] and err.count("\n") == 1 and "damaged" in err
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_marked_is_shown_all_the_same(folder, capsys):
 def test_show_refuses(folder, capsys, args, words, code):
     (folder / "text.wav").write_text("no sound")
     (folder / "tone.png").write_bytes((folder / "tone.wav").read_bytes())
-    assert _run(["show", *args]) == code
+    assert run(["show", *args]) == code
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("smg: error: ") and err.count("\n") == 1 and words in err
     assert not (folder / "x.png").exists()
@@ -212,7 +212,7 @@ def test_show_plays(folder, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(folder / "bin"))
     player(folder, "aplay", "exit 3")
     player(folder, "paplay", 'echo noise; echo "$1" > played.txt')
-    assert _run(["show", "tone.wav", "--play", "--json"]) == 0
+    assert run(["show", "tone.wav", "--play", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) and err == ""
     assert (folder / "played.txt").read_text() == f"{folder / 'tone.wav'}\n"
@@ -223,11 +223,11 @@ def test_playing_that_fails_is_one_line(folder, monkeypatch, capfd):
     write("tone.flac")
     player(folder, "aplay", "echo noise >&2; exit 3")
     for name, words in (("tone.wav", "aplay could not play tone.wav (3)"), ("tone.flac", "nothing to play tone.flac")):
-        assert _run(["show", name, "-o", "x.png", "--play"]) == 0
+        assert run(["show", name, "-o", "x.png", "--play"]) == 0
         out, err = capfd.readouterr()
         assert out == "x.png\n" and err.count("\n") == 1 and words in err
     (folder / "bin" / "aplay").write_text("#!/no/such/interpreter\n")
-    assert _run(["show", "tone.wav", "-o", "x.png", "--play"]) == 0
+    assert run(["show", "tone.wav", "-o", "x.png", "--play"]) == 0
     assert capfd.readouterr().err == "smg: warning: aplay could not play tone.wav (No such file or directory)\n"
 
 
@@ -241,22 +241,22 @@ def model(folder, monkeypatch, trained):
     return folder
 
 
-def run(*args):
-    return _run([*args, "--steps", "2", "--threads", "1", "-q"])
+def quick(*args):
+    return run([*args, "--steps", "2", "--threads", "1", "-q"])
 
 
 def test_sounds_are_played_once_all_are_written(model, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(model / "bin"))
     player(model, "ffplay", 'for last; do :; done; [ -s "$last" ] && echo "$last" >> played.txt')
-    assert run("generate", "rain", "-s", "0.5", "-n", "2", "-o", "out.wav", "--play") == 0
-    assert run("vary", "in.wav", "-o", "-v.wav", "--play") == 0
+    assert quick("generate", "rain", "-s", "0.5", "-n", "2", "-o", "out.wav", "--play") == 0
+    assert quick("vary", "in.wav", "-o", "-v.wav", "--play") == 0
     names = ["out-1.wav", "out-2.wav", "-v.wav"]
     assert (model / "played.txt").read_text().splitlines() == [str(model / name) for name in names]
-    assert run("vary", "in.wav", "-o", "-", "--play") == 2
+    assert quick("vary", "in.wav", "-o", "-", "--play") == 2
     assert "--play" in capsys.readouterr().err
 
     (model / "bin" / "ffplay").unlink()
-    assert run("continue", "in.wav", "--seconds", "0.5", "-o", "on.wav", "--play") == 0
+    assert quick("continue", "in.wav", "--seconds", "0.5", "-o", "on.wav", "--play") == 0
     out, err = capsys.readouterr()
     assert (model / "on.wav").exists() and out == "" and err.count("\n") == 1 and "install one of ffplay" in err
 
@@ -271,7 +271,7 @@ def test_sounds_are_played_once_all_are_written(model, monkeypatch, capsys):
     ],
 )
 def test_images_of_edits_show_all_of_them_and_what_is_new(model, capsys, args, expected):
-    assert run(args[0], "in.wav", *args[1:], "-o", "out.wav", "--image", "x.png", "--seed", "1") == 0
+    assert quick(args[0], "in.wav", *args[1:], "-o", "out.wav", "--image", "x.png", "--seed", "1") == 0
     pixels, palette = read_png(model / "x.png")
     assert pixels.shape == (240, 240)
     if expected is None:
@@ -282,11 +282,11 @@ def test_images_of_edits_show_all_of_them_and_what_is_new(model, capsys, args, e
     assert (left, right + 1) == (round(expected[0] * 240), round(expected[1] * 240))
     assert (bottom < 150) == (args[0] == "extend")
     # What is drawn is told by the file too: extend stores the cut-off it found, and replays to the same samples.
-    assert _run(["show", "out.wav", "--json"]) == 0
+    assert run(["show", "out.wav", "--json"]) == 0
     (box,) = json.loads(capsys.readouterr().out)["files"][0]["new"]
     assert (box["low"] is not None) == (args[0] == "extend") and box["end"] == pytest.approx(expected[1] * (
         1.25 if args[0] == "continue" else 1))  # fmt: skip
     if args[0] == "extend":
         assert 3500 < box["low"] < 4100
-        assert _run(["replay", "out.wav", "-o", "again.wav", "--threads", "1", "--json"]) == 0
+        assert run(["replay", "out.wav", "-o", "again.wav", "--threads", "1", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["sounds"][0]["identical"]

@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
 from specmaskgit_cli.checkpoint import load_checkpoint  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import EmbedderConfig, MelConfig  # noqa: E402
 from specmaskgit_cli.convert.clap import convert_clap  # noqa: E402
 from specmaskgit_cli.convert.source import open_source  # noqa: E402
@@ -59,7 +59,7 @@ def published(tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(published):
     folder = published[1].parent / "out"
-    assert _run(["convert", str(published[1]), "-o", str(folder), "--no-int8"]) == 0
+    assert run(["convert", str(published[1]), "-o", str(folder), "--no-int8"]) == 0
     return folder
 
 
@@ -124,7 +124,7 @@ def test_texts_and_sounds_are_embedded_as_by_transformers(published, converted):
 
 
 def test_its_graphs_are_exported_with_their_weights(converted, tmp_path, capsys):
-    assert _run(["export", str(converted), "-o", str(tmp_path / "onnx"), "--json"]) == 0
+    assert run(["export", str(converted), "-o", str(tmp_path / "onnx"), "--json"]) == 0
     written = json.loads(capsys.readouterr().out)
     assert [graph["graph"] for graph in written["graphs"]] == ["text_encoder", "audio_encoder"]
     weights = (converted / "audio_encoder.safetensors").stat().st_size
@@ -141,20 +141,20 @@ def test_a_generator_is_trained_on_it_and_packed_with_it(
     run, model = tmp_path / "generator", tmp_path / "model"
     common = ["--data", str(sound_folder), "--tokenizer", str(runs["tokenizer"]), "--threads", "1", "--batch", "1"]
     arguments = [*common, "--steps", "1", "--embedder", str(converted), "-o", str(run)]
-    assert _run(["train", "generator", *arguments]) == 0
+    assert run(["train", "generator", *arguments]) == 0
     assert json.loads((run / "config.json").read_text())["generator"]["condition_dim"] == 24
-    assert _run(["train", "pack", str(runs["tokenizer"]), str(run), str(converted), "-o", str(model)]) == 0
+    assert run(["train", "pack", str(runs["tokenizer"]), str(run), str(converted), "-o", str(model)]) == 0
     checkpoint = load_checkpoint(model)
     assert checkpoint.config.embedder == load_checkpoint(converted).config.embedder
     for file in ("onnx/text_encoder.onnx", "onnx/audio_encoder.onnx", "audio_encoder.safetensors"):
         assert checkpoint.path(file).read_bytes() == (converted / file).read_bytes()
     short = ["--seconds", "0.5", "--steps", "1", "--seed", "1", "--backend", "torch", "--model", str(model)]
     like = ["--like", str(sound_folder / "rain 1.wav"), "--candidates", "2"]
-    assert _run(["generate", "a dog", *like, *short, "-o", str(tmp_path / "out.wav")]) == 0
+    assert run(["generate", "a dog", *like, *short, "-o", str(tmp_path / "out.wav")]) == 0
     assert (tmp_path / "out.wav").stat().st_size > 10_000
     capsys.readouterr()
     parts = [str(runs["tokenizer"]), str(runs["generator"]), str(converted)]
-    assert _run(["train", "pack", *parts, "-o", str(tmp_path / "other")]) == 1
+    assert run(["train", "pack", *parts, "-o", str(tmp_path / "other")]) == 1
     assert "condition_dim has to be the embedder's dim" in capsys.readouterr().err
 
 

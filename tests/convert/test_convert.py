@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript")
 from support.hub_fixtures import error, offline  # noqa: E402
 
 from specmaskgit_cli.checkpoint import load_checkpoint  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import MelConfig, from_dict  # noqa: E402
 from specmaskgit_cli.convert.source import open_source  # noqa: E402
 from specmaskgit_cli.convert.vocoder import convert_vocoder, fold_weight_norm  # noqa: E402
@@ -84,7 +84,7 @@ def converted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     original = publish(folder / "source")
     (folder / "source" / "README.md").write_text("---\nlicense: cc0-1.0\n---\n# Big\n")
-    assert _run(["convert", str(folder / "source"), "-o", str(folder / "out")]) == 0
+    assert run(["convert", str(folder / "source"), "-o", str(folder / "out")]) == 0
     return original, folder / "out"
 
 
@@ -135,20 +135,20 @@ def test_a_converted_vocoder_is_packed_and_speaks_for_a_model(
     runs, checkpoint = trained
     _, directory = converted
     parts = [str(runs["tokenizer"]), str(runs["generator"]), str(directory)]
-    assert _run(["train", "pack", *parts, "-o", str(tmp_path / "model"), "--data", str(sound_folder)]) == 0
+    assert run(["train", "pack", *parts, "-o", str(tmp_path / "model"), "--data", str(sound_folder)]) == 0
     packed = load_checkpoint(tmp_path / "model")
     assert packed.config.vocoder.kind == "bigvgan"
     assert "vocoder | converted: source vocoder, licence cc0-1.0" in (tmp_path / "model" / "README.md").read_text()
     common = ["generate", "rain", "--seconds", "0.5", "--steps", "2", "--seed", "1", "--backend", "torch"]
-    assert _run([*common, "--model", str(tmp_path / "model"), "-o", str(tmp_path / "a.wav")]) == 0
-    assert _run([*common, "--model", str(checkpoint), "--vocoder", str(directory), "-o", str(tmp_path / "b.wav")]) == 0
+    assert run([*common, "--model", str(tmp_path / "model"), "-o", str(tmp_path / "a.wav")]) == 0
+    assert run([*common, "--model", str(checkpoint), "--vocoder", str(directory), "-o", str(tmp_path / "b.wav")]) == 0
     first, second = (soundfile.read(tmp_path / file)[0] for file in ("a.wav", "b.wav"))
     assert np.abs(first).max() > 0.1
     np.testing.assert_allclose(first, second, atol=1e-4)
     capsys.readouterr()
-    assert _run(["train", "pack", *parts, str(runs["vocoder"]), "-o", str(tmp_path / "two")]) == 1
+    assert run(["train", "pack", *parts, str(runs["vocoder"]), "-o", str(tmp_path / "two")]) == 1
     assert "both are of the stage vocoder" in capsys.readouterr().err
-    assert _run(["train", "pack", *parts[:2], str(checkpoint), "-o", str(tmp_path / "whole")]) == 1
+    assert run(["train", "pack", *parts[:2], str(checkpoint), "-o", str(tmp_path / "whole")]) == 1
     assert "neither a training run nor a converted" in capsys.readouterr().err
 
 
@@ -160,7 +160,7 @@ def test_a_converted_vocoder_is_packed_and_speaks_for_a_model(
 )  # fmt: skip
 def test_a_vocoder_of_other_mels_is_refused_in_a_line(tmp_path, capsys, changes, words):
     publish(tmp_path / "source", **changes)
-    assert _run(["convert", str(tmp_path / "source"), "-o", str(tmp_path / "out")]) == 1
+    assert run(["convert", str(tmp_path / "source"), "-o", str(tmp_path / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line and "80 bands up to 8000 Hz" in line
     assert not (tmp_path / "out").exists()
@@ -211,7 +211,7 @@ def test_a_generator_may_be_safetensors(tmp_path, monkeypatch):
 
 def test_an_output_in_use_is_left_alone(tmp_path, capsys):
     publish(tmp_path)
-    assert _run(["convert", str(tmp_path), "-o", str(tmp_path)]) == 1
+    assert run(["convert", str(tmp_path), "-o", str(tmp_path)]) == 1
     assert "already exists" in capsys.readouterr().err
 
 

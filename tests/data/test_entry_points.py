@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.clips import folder, shard, sound
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.data.labels import LabelledClip, read_labelled, read_wave
 from specmaskgit_cli.data.remarks import Remarks
 from specmaskgit_cli.errors import SmgError, UsageError
@@ -27,7 +27,7 @@ SHARDS = COMMANDS | {"probe": ["probe", "{data}", "--model", "{model}"]}
 def refused(command, data, trained, tmp_path, capsys):
     """The one line in which a command refuses data."""
     arguments = [word.format(data=data, out=tmp_path / "out", model=trained[1]) for word in command]
-    assert _run([*arguments, "-q"]) in (1, 2)
+    assert run([*arguments, "-q"]) in (1, 2)
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith("smg: error: ") and "bug" not in line and not captured.out

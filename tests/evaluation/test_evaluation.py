@@ -16,7 +16,7 @@ import soundfile
 from decoding.test_decoding import FakePredictor, case, generators
 from support.json_page import parsed
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.decoding.core import decode
 from specmaskgit_cli.decoding.orders import raster_order
@@ -358,7 +358,7 @@ def test_evaluate_model(model, sound_folder, tmp_path, capsys, judge_command):
     (tmp_path / "prompts.csv").write_text("prompt,expected\nrain,right\ndog bark,wrong\nengine hum,nearly\n")
     common = ["evaluate", "model", "--data", str(sound_folder), "--seconds", "0.5", "--steps", "2", "--threads", "1"]
     more = ["--training", str(sound_folder), "--sheet", str(tmp_path / "s.png"), "-o", str(tmp_path / "r.json")]
-    assert _run([*common, *more, "--clips", "4", "--json", "-q"]) == 0
+    assert run([*common, *more, "--clips", "4", "--json", "-q"]) == 0
     report = parsed(capsys.readouterr().out)
     assert report.items() >= json.loads((tmp_path / "r.json").read_text()).items()
     assert report["clips"] == report["prompts"] == 4
@@ -375,7 +375,7 @@ def test_evaluate_model(model, sound_folder, tmp_path, capsys, judge_command):
     assert height == 4 * 164 - 4 and width == 5 * (0.5 * 22050 // 256 + 4) - 4
 
     prompts = ["--prompts", str(tmp_path / "prompts.csv"), "--judge", judge_command, "--seeds", "1"]
-    assert _run([*common, *prompts]) == 0
+    assert run([*common, *prompts]) == 0
     text = capsys.readouterr().out
     assert "judge hit@1" in text and "real clips of a label" in text and "Nearest" not in text
     generated = next(line for line in text.splitlines() if line.startswith("generated"))
@@ -385,7 +385,7 @@ def test_evaluate_model(model, sound_folder, tmp_path, capsys, judge_command):
 def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monkeypatch, judge_command):
     common = ["evaluate", "sampling", "--seconds", "0.5", "--threads", "1", "-q", "-o", str(tmp_path / "r.json")]
     common += ["--data", str(sound_folder), "--clips", "3", "--sweep", "strategy", "--sweep", "order"]
-    assert _run([*common, "--markdown"]) == 0
+    assert run([*common, "--markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert (
         sum(line.startswith(("| autoregressive", "| absorbing", "| halton", "| random", "| revisit")) for line in lines)
@@ -406,9 +406,9 @@ def test_evaluate_sampling(model, trained, sound_folder, tmp_path, capsys, monke
         raise AssertionError("measured again")
 
     monkeypatch.setattr("specmaskgit_cli.evaluation.sampling.generate_takes", refuse)
-    assert _run([*common, "--json"]) == 0
+    assert run([*common, "--json"]) == 0
     assert parsed(capsys.readouterr().out)["rows"] == report["rows"]
-    assert _run([*common, "--seed", "5"]) == 1
+    assert run([*common, "--seed", "5"]) == 1
     assert "with other options" in capsys.readouterr().err
 
 
@@ -419,10 +419,10 @@ def test_evaluate_paper(model, trained, sound_folder, tmp_path, capsys, monkeypa
     common = ["evaluate", "paper", "--data", str(sound_folder), "--prompts", str(tmp_path / "prompts.csv")]
     common += ["--seconds", "0.5", "--threads", "1", "--judge", judge_command, "-o", str(folder), "-q"]
     some = ["--sweep", "steps", "--sweep", "condition"]
-    assert _run([*common, *some]) == 0
+    assert run([*common, *some]) == 0
     assert "random order" not in (folder / "results.md").read_text()
     more = ["--sweep", "order", "--sweep", "strategy", "--sweep", "model", "--against", str(trained[1])]
-    assert _run([*common, *some, *more]) == 0
+    assert run([*common, *some, *more]) == 0
     text = (folder / "results.md").read_text()
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
     expected = ["real clips", "copy synthesis", "round trip", "default", "4 steps", "24 steps", "autoregressive",
@@ -443,10 +443,10 @@ def test_evaluate_paper(model, trained, sound_folder, tmp_path, capsys, monkeypa
     monkeypatch.setattr("specmaskgit_cli.evaluation.sampling.generate_takes", refuse)
     monkeypatch.setattr("specmaskgit_cli.evaluation.model.generate_takes", refuse)
     capsys.readouterr()
-    assert _run([*common, *some, "--json"]) == 0
+    assert run([*common, *some, "--json"]) == 0
     printed = parsed(capsys.readouterr().out)
     assert printed["directory"] == str(folder) and "no difference seen" in str(printed["tables"][-1]["rows"])
-    assert _run([*common, "--seed", "5"]) == 1
+    assert run([*common, "--seed", "5"]) == 1
     assert "with other options" in capsys.readouterr().err
 
 
@@ -508,7 +508,7 @@ def test_sounds_to_resemble_are_training_clips_of_the_label(model, tmp_path):
 def test_bad_options_are_one_line(model, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    assert _run(["evaluate", *arguments]) in (1, 2)
+    assert run(["evaluate", *arguments]) in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and words in line and "bug" not in line
 

@@ -12,7 +12,7 @@ from support.json_page import parsed
 onnx = pytest.importorskip("onnx")
 
 from specmaskgit_cli.checkpoint import load_checkpoint, resolve  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.export import inline, parity, standalone  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
@@ -25,11 +25,11 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_only.py"
 def tiny(trained, tmp_path_factory):
     """(checkpoint directory, what `smg export` wrote of it)."""
     out = tmp_path_factory.mktemp("export") / "tiny"
-    assert _run(["export", str(trained[1]), "-o", str(out), "-q"]) == 0
+    assert run(["export", str(trained[1]), "-o", str(out), "-q"]) == 0
     return trained[1], out
 
 
-def run(path, **inputs):
+def outputs(path, **inputs):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, inputs)[0]
 
@@ -44,7 +44,7 @@ def test_each_file_alone_computes_what_the_checkpoint_does(tiny):
         for graph, method in parity.METHODS.items():
             inputs = parity._inputs(graph, config, rng, batch, columns)
             expected = getattr(runtime, method)(**inputs)
-            found = run(out / f"{graph}.onnx", **{name: np.asarray(value) for name, value in inputs.items()})
+            found = outputs(out / f"{graph}.onnx", **{name: np.asarray(value) for name, value in inputs.items()})
             np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=graph)
 
 
@@ -70,7 +70,7 @@ def test_the_example_makes_a_sound_without_this_program(which, tiny, tmp_path):
     out = tiny[1]
     if which == "griffin-lim":  # the shipped model's own weights, fewer bytes
         out = tmp_path / "shipped"
-        assert _run(["export", "-o", str(out), "--fp16", "--int8", "-q"]) == 0
+        assert run(["export", "-o", str(out), "--fp16", "--int8", "-q"]) == 0
         (out / "vocoder.onnx").unlink(missing_ok=True)
     text = EXAMPLE.read_text()
     assert len(text.splitlines()) < 70 and "specmaskgit" not in text
@@ -87,7 +87,7 @@ def test_the_example_makes_a_sound_without_this_program(which, tiny, tmp_path):
 def test_int8_and_fp16_are_smaller_and_near(tiny, tmp_path, capsys):
     directory, plain = tiny
     out = tmp_path / "small"
-    assert _run(["export", str(directory), "-o", str(out), "--int8", "--fp16", "--json"]) == 0
+    assert run(["export", str(directory), "-o", str(out), "--int8", "--fp16", "--json"]) == 0
     graphs = {item["graph"]: item for item in parsed(capsys.readouterr().out)["graphs"]}
     assert graphs["generator"]["precision"] == "int8" and graphs["head"]["precision"] == "float16"
     assert graphs["head"]["opset"] == 18 and graphs["vocoder"]["shapes"]["mel"][2] == "frames"
@@ -103,7 +103,7 @@ def test_int8_and_fp16_are_smaller_and_near(tiny, tmp_path, capsys):
 
 def test_a_model_in_8_bits_makes_nearly_the_same_with_operators_of_onnx_runtime(tiny, tmp_path, capsys):
     out = tmp_path / "int8"
-    assert _run(["export", str(tiny[0]), "-o", str(out), "--int8", "--as-model", "--json"]) == 0
+    assert run(["export", str(tiny[0]), "-o", str(out), "--int8", "--as-model", "--json"]) == 0
     (graph,) = parsed(capsys.readouterr().out)["graphs"]
     assert graph["precision"] == "int8" and graph["error"] <= graph["tolerance"]
     model, plain = onnx.load(out / "onnx" / "generator.onnx"), onnx.load(tiny[1] / "generator.onnx")
@@ -113,7 +113,7 @@ def test_a_model_in_8_bits_makes_nearly_the_same_with_operators_of_onnx_runtime(
     inputs = parity._inputs("generator", ours.config, np.random.default_rng(1), 2, 5)
     a, b = ours.hidden(**inputs), theirs.hidden(**inputs)
     assert 0 < np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
-    assert _run(["export", str(tiny[0]), "-o", str(tmp_path / "other"), "--as-model"]) == 2
+    assert run(["export", str(tiny[0]), "-o", str(tmp_path / "other"), "--as-model"]) == 2
     assert "--as-model needs --int8" in capsys.readouterr().err
 
 
@@ -123,7 +123,7 @@ def test_a_graph_that_differs_is_refused_and_nothing_stays(tiny, tmp_path, monke
         return supply(model, bent, name)
 
     monkeypatch.setattr(inline, "supply", spoilt)
-    assert _run(["export", str(tiny[0]), "-o", str(tmp_path / "out")]) == 1
+    assert run(["export", str(tiny[0]), "-o", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
     assert "generator.onnx (float32) differs" in captured.err and not captured.out
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +131,7 @@ def test_a_graph_that_differs_is_refused_and_nothing_stays(tiny, tmp_path, monke
 
 def test_a_directory_in_use_is_left_alone(tiny, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
-    assert _run(["export", str(tiny[0]), "-o", str(tmp_path)]) == 1
+    assert run(["export", str(tiny[0]), "-o", str(tmp_path)]) == 1
     assert "is there already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -142,10 +142,10 @@ def test_without_torch_the_checkpoint_is_compared_with_itself_and_without_onnx_s
     monkeypatch.setitem(sys.modules, "torch", None)
     out = tmp_path / "out"
     out.mkdir()  # empty: may be filled
-    assert _run(["export", str(tiny[0]), "-o", str(out), "--json"]) == 0
+    assert run(["export", str(tiny[0]), "-o", str(out), "--json"]) == 0
     assert parsed(capsys.readouterr().out)["compared_with"] == "onnx"
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert _run(["export", str(tiny[0]), "-o", str(tmp_path / "other")]) == 1
+    assert run(["export", str(tiny[0]), "-o", str(tmp_path / "other")]) == 1
     assert "pip install onnx" in capsys.readouterr().err
 
 

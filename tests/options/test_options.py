@@ -1,13 +1,14 @@
-"""The options of generating: their limits, and what they need."""
+"""The options of tasks and of the output: their limits, what they need, and how boxes are written."""
 
 from __future__ import annotations
 
 import pytest
 
-from specmaskgit_cli.decoding.settings import DecodeSettings
+from specmaskgit_cli.decoding.settings import ORDERS, DecodeSettings
 from specmaskgit_cli.errors import SmgError
-from specmaskgit_cli.options import ORDERS, GenerateOptions, options_of
+from specmaskgit_cli.options import Box, GenerateOptions, OutputOptions, options_of
 from specmaskgit_cli.options.kinds import Number
+from specmaskgit_cli.tasks import TASKS
 
 NUMBERS = {name: option.kind for name, option in options_of(GenerateOptions).items() if isinstance(option.kind, Number)}
 
@@ -44,3 +45,43 @@ def test_options_need_something_to_make():
         GenerateOptions("\udcff")
     with pytest.raises(SmgError, match="seed is 4294967295"):
         GenerateOptions("rain", seed=2**32 - 1, num=2)
+
+
+@pytest.mark.parametrize("kind", [*(task.options for task in TASKS.values()), OutputOptions, Box])
+def test_every_option_says_what_it_does_and_takes_its_default(kind):
+    for name, option in options_of(kind).items():
+        assert option.help.endswith(".") and option.kind.allowed, name
+        if option.default not in (..., None):
+            assert option.kind.check(name, option.default) == option.default, name
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("1.5:2", Box(1.5, 2)),
+        ("1:2:0:300", Box(1, 2, None, 300)),
+        ("1:30-1:32.5", Box(90, 92.5)),
+        ("1:00:00-1:00:01-50-90.5", Box(3600, 3601, 50, 90.5)),
+        ("90-1:32--300", Box(90, 92, None, 300)),
+        ("1e-3:2e-1", Box(0.001, 0.2)),
+        (" 2 : ", Box(2, None)),
+        ("1:30:1:45", None),
+        ("1:75-2:00", None),
+        (":", None),
+        ("x", None),
+    ],
+)
+def test_boxes_as_people_write_them(text, box):
+    if box is not None:
+        assert Box.parse(text) == box
+        return
+    with pytest.raises(SmgError, match="box is '"):
+        Box.parse(text)
+
+
+def test_a_box_ends_with_the_sound():
+    assert Box(1).within(1.5) == Box(1, 1.5) == Box(1, 1.509).within(1.5)
+    assert Box(1, 1.2).within(1.5) == Box(1, 1.2) and Box(1, 1.6).within(1.5) == Box(1, 1.6)
+    with pytest.raises(SmgError, match="begins after the sound"):
+        Box(2).within(1.5)
+    assert Box(1, 2, 0) == Box(1, 2) != Box(1, 2, 5)

@@ -18,7 +18,7 @@ import pytest
 
 from specmaskgit_cli.audio.files import read_audio, write_audio
 from specmaskgit_cli.checkpoint import write_sums
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run as smg
 from specmaskgit_cli.cli.output_files import numbered
 from specmaskgit_cli.sounds.record import read_record
 
@@ -38,7 +38,7 @@ def one_line(capsys):
 
     def run(*args: str) -> str:
         capsys.readouterr()
-        assert _run([str(arg) for arg in args]) in (1, 2)
+        assert smg([str(arg) for arg in args]) in (1, 2)
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("smg: error: ") and "this is a bug" not in line
         return line
@@ -212,16 +212,16 @@ def test_a_file_name_that_is_no_text(tmp_path, model):
 )
 def test_odd_prompts(tmp_path, monkeypatch, model, capsys, prompt):
     monkeypatch.chdir(tmp_path)
-    assert _run(["generate", prompt, *QUICK, "--model", model, "-o", "out.flac"]) == 0
+    assert smg(["generate", prompt, *QUICK, "--model", model, "-o", "out.flac"]) == 0
     assert read_record("out.flac").options.prompt == prompt.strip()
     capsys.readouterr()
-    assert _run(["info", "out.flac"]) == 0
+    assert smg(["info", "out.flac"]) == 0
     assert all(c.isprintable() or c == "\n" for c in capsys.readouterr().out)
 
 
 def test_file_names_at_the_limit(tmp_path, monkeypatch, model, one_line):
     monkeypatch.chdir(tmp_path)
-    assert _run(generate(model, "-o", "x" * 251 + ".wav")) == 0
+    assert smg(generate(model, "-o", "x" * 251 + ".wav")) == 0
     assert "File name too long" in one_line(*generate(model, "-o", "x" * 252 + ".wav"))
     assert "File name too long" in one_line("info", "x" * 300)
     assert "zero byte" in one_line(*generate(model, "-o", "a\0.wav"))
@@ -233,7 +233,7 @@ def test_clocks_may_jump(tmp_path, monkeypatch, model):
     ticks = iter(range(10**6, 0, -1))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     monkeypatch.setattr(time, "time", lambda: -1e9)
-    assert _run(generate(model, "-o", str(tmp_path / "out.wav"))) == 0
+    assert smg(generate(model, "-o", str(tmp_path / "out.wav"))) == 0
     assert len(read_audio(tmp_path / "out.wav").samples) == round(0.3 * RATE)
 
 

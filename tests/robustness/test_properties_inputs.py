@@ -23,7 +23,7 @@ from specmaskgit_cli.audio.encoding import FORMATS
 from specmaskgit_cli.audio.files import write_audio
 from specmaskgit_cli.batch.jobs import make_jobs
 from specmaskgit_cli.batch.table import read_rows
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.config.limits import check_config
 from specmaskgit_cli.config.settings import CheckpointConfig, from_dict, to_dict
 from specmaskgit_cli.errors import SmgError, UsageError
@@ -53,7 +53,7 @@ VALUES = JSON | st.sampled_from([1, 2, 0.5, "rain.wav", "halton", 44100, "24", (
 
 def any_options(kind):
     """Keyword arguments for a class of options: right ones, of which up to three are replaced by any values."""
-    names = sorted(kind.__dataclass_fields__)
+    names = sorted(f.name for f in dataclasses.fields(kind))
     right = {name: value for name, value in RIGHT.items() if name in names}
     return st.dictionaries(st.sampled_from(names), VALUES, max_size=3).map(lambda values: right | values)
 
@@ -68,7 +68,7 @@ def test_any_values_are_options_or_a_usage_error(kind):
         except UsageError as error:
             assert len(str(error)) < 3000
             return
-        for name in kind.__dataclass_fields__:
+        for name in (f.name for f in dataclasses.fields(kind)):
             value = getattr(options, name)
             assert not isinstance(value, float) or math.isfinite(value)
         json.dumps(dataclasses.asdict(options), allow_nan=False)
@@ -126,7 +126,7 @@ def test_any_command_line_is_one_line_at_most(tmp_path, monkeypatch, capsys, com
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    code = _run([command, *(word for part in words for word in part), *(["-o", "out.wav"] if output else [])])
+    code = run([command, *(word for part in words for word in part), *(["-o", "out.wav"] if output else [])])
     lines = capsys.readouterr().err.splitlines()
     # One line, or of several files one for each and a last one.
     assert code in (1, 2) and (len(lines) == 1 or "failed; the others" in lines[-1]), lines

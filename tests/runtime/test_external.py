@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from specmaskgit_cli.checkpoint import write_sums  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.runtime import external  # noqa: E402
 from specmaskgit_cli.runtime.external import EXTERNAL, check_external  # noqa: E402
@@ -256,7 +256,7 @@ def test_a_model_that_reads_files_is_one_line(tmp_path, monkeypatch, capsys, tra
         "generate": ["rain", "-s", "0.3", "--steps", "1", "--threads", "1", "--model", "model", "-o", "out.wav"],
         "export": ["model", "-o", "out"],
     }
-    assert _run([command, *arguments[command], "-q"]) == 1
+    assert run([command, *arguments[command], "-q"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("smg: error: ") and f"{name}.onnx" in line and "etc/passwd" in line
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -8,7 +8,7 @@ import pytest
 
 import specmaskgit_cli
 from specmaskgit_cli.bounds import MAX_TEXT
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.runtime import tokenizer as module
@@ -146,6 +146,6 @@ def test_a_panic_is_one_line_of_the_command_line(monkeypatch, capsys):
         raise Panic("deep\x1b[2J inside")
 
     monkeypatch.setattr("specmaskgit_cli.cli.app.application", panics)
-    assert _run(["doctor"]) == 1
+    assert run(["doctor"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("smg: error: Panic: deep") and err.count("\n") == 1 and "\x1b" not in err

@@ -22,10 +22,12 @@ pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 
 from specmaskgit_cli import load  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
+from specmaskgit_cli.options import options_of  # noqa: E402
 from specmaskgit_cli.server import app as server  # noqa: E402
 from specmaskgit_cli.server import jobs, sounds  # noqa: E402
 from specmaskgit_cli.sounds.record import read_record  # noqa: E402
+from specmaskgit_cli.tasks import TASKS  # noqa: E402
 
 QUICK = {"prompt": "dog bark", "seconds": 1.0, "steps": 2}
 
@@ -115,6 +117,16 @@ def test_a_sound_is_made_told_of_and_downloaded(client, tmp_path):
     assert client("GET", f"/api/sounds/{first['id']}/image")[2].startswith(b"\x89PNG")
     again = client.wait(client.post("generate", **{**first["options"], "num": 1})[1])["sounds"][0]
     assert client("GET", f"/api/sounds/{again['id']}/audio")[2] == data
+
+
+def test_the_form_is_made_from_the_options(client):
+    tasks = client("GET", "/api/about")[2]["tasks"]
+    assert list(tasks) == list(TASKS)
+    for task, options in tasks.items():
+        assert options.keys() == options_of(TASKS[task].options).keys() - {"input", "like", "like_weight"}
+    steps, order = tasks["vary"]["steps"], tasks["vary"]["order"]
+    assert (steps["kind"], steps["low"], steps["high"], steps["default"]) == ("Whole", 1, 64, 2)
+    assert order["words"][0] == order["default"] == "confidence" and order["group"] == "Sampling"
 
 
 def test_an_edit_names_its_source_and_hides_where_it_lies(client, noise):
@@ -278,10 +290,10 @@ def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):
 
 
 def test_what_the_command_cannot_do_is_one_line(capsys, monkeypatch, client):
-    assert _run(["ui", "--port", str(client.port), "--no-browser"]) == 1
+    assert run(["ui", "--port", str(client.port), "--no-browser"]) == 1
     assert f"port {client.port}" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert _run(["ui"]) == 1
+    assert run(["ui"]) == 1
     assert "pip install 'specmaskgit-cli[ui]'" in capsys.readouterr().err
 
 
@@ -350,7 +362,7 @@ def test_each_task_in_a_browser(pipe, tmp_path):
         recorded = client("GET", f"/api/sounds/{items.first.get_attribute('data-id')}")[2]
         assert recorded["task"] == "upload" and 0.5 < recorded["seconds"] < 5 and recorded["channels"] == 1
         page.locator("input[value=sketch]").check(force=True)
-        assert page.get_by_label("follow loudness only").is_visible()
+        assert page.get_by_label("Follow when it is loud").is_visible()
         page.get_by_label("Prompt").fill("rain")
         run("sketch")
         run("loop")

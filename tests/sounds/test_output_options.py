@@ -8,7 +8,7 @@ import soundfile
 from specmaskgit_cli.audio.files import check_output, read_audio, same_samples
 from specmaskgit_cli.audio.levels import trim_silence
 from specmaskgit_cli.audio.loudness import integrated_loudness, to_loudness, true_peak_db
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.options import ContinueOptions, GenerateOptions, LoopOptions, OutputOptions, VaryOptions
 from specmaskgit_cli.sounds.finish import finish
@@ -198,7 +198,7 @@ def test_what_a_format_cannot_store_is_refused(tmp_path, name, options, words):
     with pytest.raises(SmgError, match=words):
         check_output(tmp_path / name, **options)
     command = [f"--{key}={value}" for key, value in options.items()]
-    assert _run(["generate", "rain", "-o", str(tmp_path / name), *command]) == 2
+    assert run(["generate", "rain", "-o", str(tmp_path / name), *command]) == 2
     assert not list(tmp_path.iterdir())
 
 
@@ -211,7 +211,7 @@ def test_a_generated_sound_as_asked(folder, capsys):
         "loud.flac": ["--lufs", "-30", "--bits", "24"],
         "loop.wav": ["--loop", "--rate", "44100"],
     }.items():
-        assert _run([*common, "-o", name, *more]) == 0
+        assert run([*common, "-o", name, *more]) == 0
     assert soundfile.info("plain.wav").frames == 15435
     plain, kept = read_audio("plain.wav").samples, read_audio("float.wav").samples
     assert decibels(plain) == pytest.approx(-1, abs=0.01)
@@ -222,7 +222,7 @@ def test_a_generated_sound_as_asked(folder, capsys):
     loud = read_audio("loud.flac")
     assert loud.subtype == "PCM_24" and integrated_loudness(loud.samples, loud.rate) == pytest.approx(-30, abs=0.1)
     assert soundfile.info("loop.wav").frames == 30870
-    assert _run([*common, "-o", "x.wav", "--loop", "--trim"]) == 2
+    assert run([*common, "-o", "x.wav", "--loop", "--trim"]) == 2
     assert "no longer closes" in capsys.readouterr().err
 
 
@@ -230,9 +230,9 @@ def test_an_edit_as_asked(folder):
     loud = 3 * np.random.default_rng(0).standard_normal((8000, 2)).astype(np.float32)
     soundfile.write("loud.wav", loud, 8000, subtype="FLOAT")
     inpaint = ["inpaint", "loud.wav", "--start", "0.5", "--end", "0.6", "--seed", "1", *FEW, "-q"]
-    assert _run([*inpaint, "-o", "same.wav"]) == 0
+    assert run([*inpaint, "-o", "same.wav"]) == 0
     np.testing.assert_array_equal(read_audio("same.wav").samples[:4000], loud[:4000])  # beyond full scale, as it was
-    assert _run([*inpaint, "-o", "low.wav", "--lufs", "-30", "--channels", "1", "--bits", "24"]) == 0
+    assert run([*inpaint, "-o", "low.wav", "--lufs", "-30", "--channels", "1", "--bits", "24"]) == 0
     low = read_audio("low.wav")
     assert low.samples.shape == (8000, 1) and low.subtype == "PCM_24"
     assert integrated_loudness(low.samples, 8000) == pytest.approx(-30, abs=0.1)
@@ -241,9 +241,9 @@ def test_an_edit_as_asked(folder):
 def test_clipping_is_said(folder, capsys):
     soundfile.write("loud.wav", np.full(8000, 1.5) * np.sign(sine(100, 1, 8000)), 8000, subtype="FLOAT")
     inpaint = ["inpaint", "loud.wav", "--start", "0.5", "--end", "0.6", *FEW]
-    assert _run([*inpaint, "-o", "out.flac"]) == 0
+    assert run([*inpaint, "-o", "out.flac"]) == 0
     assert "over full scale, and is clipped" in capsys.readouterr().err
-    assert _run([*inpaint, "-o", "out.wav"]) == 0
+    assert run([*inpaint, "-o", "out.wav"]) == 0
     assert "full scale" not in capsys.readouterr().err
 
 

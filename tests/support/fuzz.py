@@ -52,12 +52,12 @@ def run_case(material: Material, folder: Path, seed: int, number: int) -> tuple[
 def judged(command: list[str], out: Path) -> tuple[str, str]:
     """Run a command: "done", "refused" or "broken", and what was wrong."""
     from specmaskgit_cli.audio.files import read_audio
-    from specmaskgit_cli.cli import _run
+    from specmaskgit_cli.cli import run
 
     stdout, stderr = io.StringIO(), io.StringIO()
     what = f"{' '.join(command[:2]) if command[0] == 'models' else command[0]}: "
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        code = _run(command)
+        code = run(command)
     lines = [line for line in stderr.getvalue().splitlines() if not line.startswith("smg: warning: ")]
     if code == 0:
         if lines and not (command[0] == "extend" and not out.exists()):  # which says so where nothing is missing

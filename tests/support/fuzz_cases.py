@@ -227,14 +227,14 @@ def jobs_case(material: Material, folder: Path, rng: np.random.Generator) -> lis
 
 def results_case(material: Material, folder: Path, rng: np.random.Generator) -> list[list[str]]:
     """A batch that was done, with damage to its results or to a sound of it, goes on."""
-    from specmaskgit_cli.cli import _run
+    from specmaskgit_cli.cli import run
 
     table, done = material.folder / "jobs.jsonl", material.folder / "done"
     command = ["batch", str(table), "--workers", "1", "--model", str(material.checkpoint), "-q"]
     if not done.exists():
         rows = [{"prompt": prompt, "seconds": 0.3, "steps": 2} for prompt in ("rain", "bell")]
         table.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        assert _run([*command, "-o", str(done)]) == 0
+        assert run([*command, "-o", str(done)]) == 0
     shutil.copytree(done, folder / "out")
     names = sorted(path.name for path in done.iterdir())
     path = folder / "out" / (names[rng.integers(len(names))] if rng.random() < 0.3 else "results.jsonl")

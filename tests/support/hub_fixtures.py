@@ -20,7 +20,7 @@ from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.checkpoint.hub import names as hub_module
 from specmaskgit_cli.checkpoint.hub import transfer
 from specmaskgit_cli.checkpoint.hub.names import HubName
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.config.settings import PRESETS, to_dict
 from specmaskgit_cli.errors import SmgError
 
@@ -105,6 +105,6 @@ def partial(home) -> Path:
 
 def smg(capsys, *args):
     """Run a command in this process: exit status, standard output, standard error."""
-    status = _run(list(args))
+    status = run(list(args))
     out, err = capsys.readouterr()
     return status, out, err

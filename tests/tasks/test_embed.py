@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint.layout import load_checkpoint, write_sums
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.conditioning.bank import Manner, joined
 from specmaskgit_cli.data.labels import LabelledClip, read_labelled
 from specmaskgit_cli.errors import SmgError, UsageError
@@ -102,7 +102,7 @@ def test_embed_writes_what_python_gives(pipe, trained, tmp_path, capsys):
     soundfile.write(files[1], noise(0.9, rate=8000), 8000)
     out = tmp_path / "x.npz"
     names = [str(file) for file in files]
-    assert _run(["embed", *names, "-o", str(out), "--model", str(trained[1]), "--json"]) == 0
+    assert run(["embed", *names, "-o", str(out), "--model", str(trained[1]), "--json"]) == 0
     report = parsed(capsys.readouterr().out)
     assert report["frames"] == [3, 5] and report["model_hash"] == pipe.checkpoint.hash
     with np.load(out) as found:  # no pickles
@@ -110,7 +110,7 @@ def test_embed_writes_what_python_gives(pipe, trained, tmp_path, capsys):
         assert list(found["layer_names"]) == ["input", "layer 1", "layer 2"]
         assert found["clip"].shape == (2, 3, 32) and found["frames_1"].shape == (5, 3, 32)
         np.testing.assert_allclose(found["clip"][0], pipe.embed(files[0]).clip, atol=1e-5)
-    assert _run(["embed", names[0], "-o", str(out), "--model", str(trained[1]), "--layer", "1", "-q"]) == 0
+    assert run(["embed", names[0], "-o", str(out), "--model", str(trained[1]), "--layer", "1", "-q"]) == 0
     with np.load(out) as found:
         assert found["clip"].shape == (1, 1, 32)
 
@@ -130,11 +130,11 @@ def test_embed_refuses_in_one_line(trained, tmp_path, capsys):
         ([str(wav), "-o", out, "--layer", "3", *model], "layer is 3; this model has 0 to 2"),
         ([str(tmp_path / "none.wav"), "-o", out, *model], "no such file"),
     ):
-        assert _run(["embed", *arguments]) in (1, 2)
+        assert run(["embed", *arguments]) in (1, 2)
         error = capsys.readouterr().err
         assert text in error and len(error.splitlines()) == 1
     assert not (tmp_path / "x.npz").exists()
-    assert _run(["embed", str(wav), "-o", out, "--model", str(old), "--backend", "torch", "-q"]) == 0
+    assert run(["embed", str(wav), "-o", out, "--model", str(old), "--backend", "torch", "-q"]) == 0
 
 
 def test_labels_come_from_folders_tables_and_shards(tmp_path, sound_folder):
@@ -202,7 +202,7 @@ def test_probe_prints_a_table_and_keeps_features(trained, sound_folder, tmp_path
             writer.writerow([path.name, path.stem[:-2], path.stem[-1]])
     arguments = ["probe", str(sound_folder), "--labels", str(table), "--model", str(trained[1])]
     arguments += ["--cache", str(tmp_path / "cache.npz"), "-o", str(tmp_path / "report.json")]
-    assert _run(arguments) == 0
+    assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line[:22].strip() for line in lines[1:]] == ["log-mel", "input", "layer 1", "layer 2", "audio tower"]
     assert lines[0].split() == ["features", "accuracy", "map", "auc", "deviation"]
@@ -211,5 +211,5 @@ def test_probe_prints_a_table_and_keeps_features(trained, sound_folder, tmp_path
     from specmaskgit_cli.evaluation import probe as module
 
     monkeypatch.setattr(module, "read_wave", None)  # the features are not computed again
-    assert _run([*arguments, "--json"]) == 0
+    assert run([*arguments, "--json"]) == 0
     assert parsed(capsys.readouterr().out)["features"] == report["features"]

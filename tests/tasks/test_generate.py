@@ -13,7 +13,7 @@ import threadpoolctl
 from specmaskgit_cli import load, pipeline
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.checkpoint.card import known_embeddings
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.threads import one_blas_thread
 
@@ -21,7 +21,7 @@ RATE = 22050
 
 
 def generate(*arguments, code=0):
-    assert _run(["generate", *map(str, arguments)]) == code
+    assert run(["generate", *map(str, arguments)]) == code
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_standard_output_is_a_wav(tmp_path):
 )
 def test_bad_input_is_one_line_and_no_file(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert _run(["generate", *arguments]) in (1, 2)
+    assert run(["generate", *arguments]) in (1, 2)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("smg: error: ")
     assert not list(tmp_path.iterdir())

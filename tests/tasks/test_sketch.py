@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from specmaskgit_cli.cli import _run
+from specmaskgit_cli.cli import run
 from specmaskgit_cli.conditioning.contour import follow
 from specmaskgit_cli.errors import UsageError
 from specmaskgit_cli.options import SketchOptions
@@ -78,5 +78,5 @@ def test_silence_and_what_is_too_long_are_refused(trained, tmp_path, monkeypatch
     soundfile.write("silent.wav", np.zeros(22050), 22050)
     soundfile.write("long.wav", np.zeros(601 * 1000) + 0.1, 1000)
     for name, message in (("silent", "silent.wav is silent"), ("long", "long.wav lasts 601 s")):
-        assert _run(["sketch", f"{name}.wav", "--prompt", "rain", "--model", str(trained[1]), "-o", "x.wav"]) in (1, 2)
+        assert run(["sketch", f"{name}.wav", "--prompt", "rain", "--model", str(trained[1]), "-o", "x.wav"]) in (1, 2)
         assert message in capsys.readouterr().err and not (tmp_path / "x.wav").exists()

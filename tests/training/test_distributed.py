@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from specmaskgit_cli import distributed  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
@@ -246,12 +246,12 @@ def test_torchrun_trains_by_the_same_command(sound_folder, tmp_path, monkeypatch
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.count("clips to train on") == done.stderr.count("validation mel") == 1
     assert len(list((tmp_path / "cache" / "clips").iterdir())) == 3  # two were decoded by the other process
-    assert _run([*command, "-o", str(tmp_path / "one"), "--threads", "1"]) == 0
+    assert run([*command, "-o", str(tmp_path / "one"), "--threads", "1"]) == 0
     same(tmp_path / "one", tmp_path / "two", share=1e-3)
     monkeypatch.setattr(distributed, "_size", 4)
     monkeypatch.setattr(distributed, "join", lambda device: device)
-    assert _run([*command, "-o", str(tmp_path / "more")]) == 1 and not (tmp_path / "more").exists()
-    assert _run(["train", "finetune", str(sound_folder), "-o", str(tmp_path / "tuned"), "--steps", "1"]) == 1
+    assert run([*command, "-o", str(tmp_path / "more")]) == 1 and not (tmp_path / "more").exists()
+    assert run(["train", "finetune", str(sound_folder), "-o", str(tmp_path / "tuned"), "--steps", "1"]) == 1
 
 
 def test_a_part_without_examples_adds_nothing(sound_folder):

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run as smg  # noqa: E402
 from specmaskgit_cli.conditioning.bank import Bank  # noqa: E402
 from specmaskgit_cli.errors import SmgError, UsageError  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
@@ -43,7 +43,7 @@ def tuned(trained, new_sounds, tmp_path_factory):
     """(checkpoint directory after a few steps by the command, its output)."""
     output = tmp_path_factory.mktemp("tuned") / "zaps"
     arguments = ["train", "finetune", str(new_sounds), "-o", str(output), "--model", str(trained[1])]
-    assert _run([*arguments, "--steps", "4", "--batch", "4", "--threads", "1"]) == 0
+    assert smg([*arguments, "--steps", "4", "--batch", "4", "--threads", "1"]) == 0
     return output
 
 
@@ -132,7 +132,7 @@ def test_finetune_refuses_in_one_line(trained, new_sounds, tuned, tmp_path, caps
         ([str(new_sounds), "-o", str(tmp_path / "x"), "--rehearsal", "1"], "rehearsal is 1"),
         ([str(new_sounds), "-o", str(tmp_path / "x"), "--lr", "0"], "--lr 0"),
     ):
-        assert _run(["train", "finetune", *arguments, *model]) in (1, 2)
+        assert smg(["train", "finetune", *arguments, *model]) in (1, 2)
         assert text in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "x").exists()
     run = tmp_path / ".x.training"

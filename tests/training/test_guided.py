@@ -12,7 +12,7 @@ pytest.importorskip("onnxscript")
 import torch.nn.functional as F  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, to_dict  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
@@ -109,14 +109,14 @@ def test_a_finished_run_is_refined_and_packed(trained, sound_folder, tmp_path, c
     runs, _ = trained
     common = ["train", "generator", "--data", str(sound_folder), "--tokenizer", str(runs["tokenizer"])]
     common += ["--refine", str(runs["generator"]), "--steps", "2", "--batch", "4", "--threads", "1"]
-    assert _run([*common, "--preset", "tiny", "-o", str(tmp_path / "run")]) == 1
+    assert run([*common, "--preset", "tiny", "-o", str(tmp_path / "run")]) == 1
     assert "--preset and --refine" in capsys.readouterr().err
     alone = [word for word in common if word not in ("--refine", str(runs["generator"]))]
-    assert _run([*alone, "--one-pass", "-o", str(tmp_path / "run")]) == 1
+    assert run([*alone, "--one-pass", "-o", str(tmp_path / "run")]) == 1
     assert "--one-pass: names no run" in capsys.readouterr().err
-    assert _run([*common, "-o", str(tmp_path / "plain")]) == 0
+    assert run([*common, "-o", str(tmp_path / "plain")]) == 0
     assert "val_guided" not in (tmp_path / "plain" / "metrics.jsonl").read_text()
-    assert _run([*common, "--one-pass", "-o", str(tmp_path / "run")]) == 0
+    assert run([*common, "--one-pass", "-o", str(tmp_path / "run")]) == 0
     options = [json.loads((run / "options.json").read_text()) for run in (runs["generator"], tmp_path / "run")]
     assert [(made["stage"], made["muon_lr"]) for made in options] == [("generator", 0.01)] * 2  # both refined
     before, after = (

@@ -13,7 +13,7 @@ pytest.importorskip("onnxscript")
 from safetensors.torch import load_file  # noqa: E402
 
 from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
-from specmaskgit_cli.cli import _run  # noqa: E402
+from specmaskgit_cli.cli import run as smg  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, MelConfig  # noqa: E402
 from specmaskgit_cli.data.canvas import CanvasMaker  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
@@ -69,7 +69,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(sound_folder, tmp_pat
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     for name, tensor in whole.items():
         torch.testing.assert_close(halves[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
-    assert _run([*common, "--preset", "small", "--steps", "1", "-o", str(tmp_path / "whole")]) == 1  # another size
+    assert smg([*common, "--preset", "small", "--steps", "1", "-o", str(tmp_path / "whole")]) == 1  # another size
 
 
 def test_captions_come_from_wherever_they_are(tmp_path, sound_folder):
@@ -171,9 +171,9 @@ def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp
 
     common = ["train", "generator", "--data", str(sound_folder), "--tokenizer", str(runs["tokenizer"])]
     common += ["--steps", "1", "--batch", "2", "--threads", "1", "-o", str(tmp_path / "run")]
-    assert _run([*common, "--condition", "audio"]) == 1 and "needs an --embedder" in capsys.readouterr().err
-    assert _run([*common, "--condition", "smell"]) == 1 and "choose text, audio" in capsys.readouterr().err
-    assert _run([*common, "--embedder", str(checkpoint), "--condition", "audio"]) == 0  # of a finished model
+    assert smg([*common, "--condition", "audio"]) == 1 and "needs an --embedder" in capsys.readouterr().err
+    assert smg([*common, "--condition", "smell"]) == 1 and "choose text, audio" in capsys.readouterr().err
+    assert smg([*common, "--embedder", str(checkpoint), "--condition", "audio"]) == 0  # of a finished model
     assert json.loads((tmp_path / "run" / "options.json").read_text())["condition"] == "audio"
 
 
@@ -181,10 +181,10 @@ def test_a_finished_decoder_is_refined_with_more_of_everything(trained, sound_fo
     runs, _ = trained
     command = ["train", "tokenizer", "--data", str(sound_folder), "--refine", str(runs["tokenizer"]), "--threads", "1"]
     for given in (["--levels", "1"], ["--texture-layers", "0"]):
-        assert _run([*command, *given, "-o", str(tmp_path / "less")]) == 1
+        assert smg([*command, *given, "-o", str(tmp_path / "less")]) == 1
         assert f"{given[0]} {given[1]}: must be at least" in capsys.readouterr().err
     more = ["--levels", "3", "--texture-layers", "2", "--steps", "3", "--batch", "2", "-o", str(tmp_path / "more")]
-    assert _run([*command, *more]) == 0
+    assert smg([*command, *more]) == 0
     before, after = (load_file(Path(run) / "model.safetensors") for run in (runs["tokenizer"], tmp_path / "more"))
     books = [tensors["tokenizer.quantizer.codebooks"] for tensors in (before, after)]
     assert len(books[1]) == 3 and torch.equal(books[0], books[1][:2]) and books[1][2].std() > 0
@@ -194,8 +194,8 @@ def test_a_finished_decoder_is_refined_with_more_of_everything(trained, sound_fo
     assert "tokenizer.grain.1.up.weight" in after and float(after["tokenizer.cells_out.weight"].abs().max()) > 0
 
     refined, packed = str(tmp_path / "refined"), tmp_path / "packed"
-    assert _run([*command, "--texture-layers", "2", "--steps", "1", "--batch", "2", "-o", refined]) == 0
-    assert _run(["train", "pack", refined, str(runs["generator"]), "-o", str(packed)]) == 0  # its codes are the same
+    assert smg([*command, "--texture-layers", "2", "--steps", "1", "--batch", "2", "-o", refined]) == 0
+    assert smg(["train", "pack", refined, str(runs["generator"]), "-o", str(packed)]) == 0  # its codes are the same
     assert load_checkpoint(packed).config.tokenizer.texture_layers == 2
 
 
@@ -245,7 +245,7 @@ def test_bad_training_input_is_one_clear_error(tmp_path, capsys):
         ["train", "pack", str(tmp_path), "-o", str(tmp_path / "out")],
     ]
     for arguments in cases:
-        assert _run(arguments) in (1, 2), arguments
+        assert smg(arguments) in (1, 2), arguments
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("smg: error: "), arguments
     assert not (tmp_path / "out").exists()

@@ -4,20 +4,24 @@ import { startRecording } from "./record.js";
 const $ = (id) => document.getElementById(id);
 const form = $("form"), audio = $("audio"), picture = $("picture");
 
-// Sliders: label, step, and the highest value that the slider itself offers; the number beside it takes all allowed.
-const NUMBERS = {
-  seconds: ["Seconds", 0.1, 30],
-  amount: ["Amount", 0.05, 1],
-  join: ["Join, s", 0.1, 4],
-  steps: ["Steps", 1, 32],
-  guidance: ["Guidance", 0.1, 10],
-  temperature: ["Temperature", 0.05, 2],
-  variety: ["Variety", 0.05, 1],
-  num: ["Sounds", 1, 10],
+// The part of a number's range that its slider offers, with a step; the field beside it takes all that is allowed.
+const SLIDERS = {
+  seconds: [0.2, 30, 0.1],
+  amount: [0, 1, 0.05],
+  join: [0.1, 4, 0.1],
+  candidates: [1, 8, 1],
+  variety: [0, 1, 0.05],
+  num: [1, 10, 1],
+  steps: [1, 32, 1],
+  guidance: [0, 10, 0.1],
+  temperature: [0.05, 2, 0.05],
+  top_p: [0.05, 1, 0.05],
 };
+const LABELS = { num: "Sounds", join: "Join, s", cutoff: "Cut-off, Hz", top_p: "Top p" };
+const FIXED = ["prompt", "negative", "boxes"]; // options whose fields index.html has
 const HERTZ = [500, 1000, 2000, 4000, 6000];
 
-let about; // what the server told of tasks and limits
+let about; // what the server says of the model, the tasks and their options
 let task = "generate";
 let current = null; // the sound that is shown and edited
 const sounds = []; // of this visit, the newest first
@@ -48,45 +52,65 @@ const guarded = (work) => async (...given) => {
 
 // The form
 
-function makeNumbers() {
-  for (const [name, [label, step, most]] of Object.entries(NUMBERS)) {
-    const [low, high, closed] = about.limits[name];
-    const min = closed ? low : step;
-    const number = element("input", { type: "number", name, id: `n-${name}`, min, max: high, step: "any" });
-    const range = element("input", { type: "range", min, max: Math.min(most, high), step, ariaLabel: label });
-    range.addEventListener("input", () => { number.value = range.value; });
-    number.addEventListener("input", () => { range.value = number.value; });
-    const row = element("div", { className: "number", id: `f-${name}` });
-    row.append(element("label", { htmlFor: number.id }, label), range, number);
-    $("numbers").append(row);
-    setNumber(name, about.defaults.generate[name] ?? about.defaults.vary[name] ?? about.defaults.loop[name]);
+function makeForm() {
+  for (const [name, options] of Object.entries(about.tasks)) {
+    const choice = element("input", { type: "radio", name: "task", value: name });
+    $("tasks").append(element("label", {}, choice, element("span", {}, capital(name))));
+    for (const [option, described] of Object.entries(options)) {
+      if (FIXED.includes(option) || form.elements[option]) continue;
+      $(described.group === "Sampling" ? "sampling" : "fields").append(makeField(option, described));
+      setField(option, described.default);
+    }
   }
 }
 
-function setNumber(name, value) {
-  const number = form.elements[name];
-  number.value = value;
-  number.previousElementSibling.value = value;
+const capital = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+function makeField(name, { kind, help, low, high, above, words }) {
+  const id = `n-${name}`, label = element("label", { htmlFor: id, title: help }, LABELS[name] ?? capital(name));
+  const row = (...fields) => element("div", { className: "option", id: `f-${name}` }, label, ...fields);
+  if (kind === "Flag") {
+    const box = element("input", { type: "checkbox", name, id });
+    return element("label", { className: "check", id: `f-${name}` }, box, help);
+  }
+  if (kind === "Choice") return row(element("select", { name, id }, ...words.map((word) => new Option(word))));
+  const [least, most, step] = SLIDERS[name] ?? [];
+  const min = above ? least : low;
+  const number = element("input", { type: "number", name, id, min, max: high, step: "any", placeholder: "auto" });
+  if (most === undefined) return row(number);
+  const range = element("input", { type: "range", min: least, max: Math.min(most, high), step, ariaLabel: label.textContent });
+  range.addEventListener("input", () => { number.value = range.value; });
+  number.addEventListener("input", () => { range.value = number.value; });
+  return row(range, number);
 }
 
+function setField(name, value) {
+  const field = form.elements[name];
+  if (field.type === "checkbox") field.checked = value;
+  else field.value = value ?? "";
+  if (field.previousElementSibling?.type === "range") field.previousElementSibling.value = value;
+}
+
+function readField(name) {
+  const field = form.elements[name];
+  if (field.type === "checkbox") return field.checked;
+  return field.type === "number" ? numeric(name) : text(name);
+}
+
+const fields = (of) => Object.keys(about.tasks[of]).filter((name) => !FIXED.includes(name));
+
 function setTask(next) {
-  const before = about.defaults[task], after = about.defaults[next];
-  for (const name in NUMBERS) {
-    $(`f-${name}`).hidden = !(name in after);
+  const before = about.tasks[task], after = about.tasks[next];
+  for (const row of form.querySelectorAll("[id^=f-]")) row.hidden = !(row.id.slice(2) in after);
+  for (const name of fields(next)) {
     // What was left at its default takes that of the other task.
-    if (name in after && name in before && Number(form.elements[name].value) === before[name]) {
-      setNumber(name, after[name]);
-    }
+    if (name in before && readField(name) === before[name].default) setField(name, after[name].default);
   }
   task = next;
   form.elements.task.value = next;
-  $("box").hidden = task !== "inpaint";
-  $("loop-field").hidden = task !== "generate";
-  $("before-field").hidden = task !== "continue";
-  $("loudness-field").hidden = task !== "sketch";
+  $("box").hidden = !("boxes" in after);
   form.elements.prompt.placeholder = ["generate", "sketch"].includes(task) ? "a dog barking" : "what fits the sound";
-  const name = task[0].toUpperCase() + task.slice(1);
-  $("go").textContent = name;
+  $("go").textContent = capital(task);
   $("hint").textContent = task === "generate" ? "" : current ? `${task === "sketch" ? "Follows" : "Edits"} “${title(current)}”.` : "Generate or upload a sound first.";
 }
 
@@ -94,13 +118,12 @@ const text = (name) => form.elements[name].value.trim() || null;
 const numeric = (name) => (form.elements[name].value === "" ? null : Number(form.elements[name].value));
 
 function readForm() {
-  const known = about.defaults[task];
-  const options = { prompt: text("prompt"), negative: text("negative"), seed: numeric("seed") };
-  for (const name in NUMBERS) if (name in known) options[name] = numeric(name);
-  for (const name of ["loop", "before", "loudness_only"]) if (name in known) options[name] = form.elements[name].checked;
-  if (task === "inpaint") {
-    if (numeric("start") === null || numeric("end") === null) throw new Error("draw a box on the spectrogram first");
+  const options = { prompt: text("prompt"), negative: text("negative") };
+  for (const name of fields(task)) options[name] = readField(name);
+  if ("boxes" in about.tasks[task]) {
+    if (numeric("start") === null && numeric("end") === null) throw new Error("draw a box on the spectrogram first");
     options.boxes = [Object.fromEntries(["start", "end", "low", "high"].map((name) => [name, numeric(name)]))];
+    options.boxes[0].start ??= 0;
   }
   return { task, options, source: task === "generate" ? null : current?.id ?? null };
 }
@@ -110,9 +133,8 @@ function loadSettings(sound) {
   if (source) show(source);
   setTask(sound.task);
   const options = sound.options;
-  for (const name in NUMBERS) if (name in options) setNumber(name, options[name]);
-  for (const name of ["prompt", "negative", "seed"]) form.elements[name].value = options[name] ?? "";
-  for (const name of ["loop", "before", "loudness_only"]) form.elements[name].checked = options[name] ?? false;
+  for (const name of fields(task)) if (name in options) setField(name, options[name]);
+  for (const name of ["prompt", "negative"]) form.elements[name].value = options[name] ?? "";
   for (const name of ["start", "end", "low", "high"]) form.elements[name].value = options.boxes?.[0][name] ?? "";
   showBox();
 }
@@ -339,7 +361,7 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 await guarded(async () => {
   about = await call("/api/about");
   $("model").textContent = `· model ${about.model}`;
-  makeNumbers();
+  makeForm();
   makeAxis();
   setTask(task);
   for (const id of JSON.parse(sessionStorage.getItem("sounds") ?? "[]").reverse()) {
