@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline, load
     from .sounds.sound import Sound
 
-__version__ = "0.1.0"
+__version__ = "0.7.0"
 __all__ = [
     "Box",
     "ContinueOptions",

@@ -17,6 +17,7 @@ from ..data.caption_embeddings import CaptionBank
 from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..models.embedder import AudioTower
+from ..models.parts import AUDIO_ENCODER
 from .loop import Stage, TrainOptions, load_run, run_config
 from .parts import Part
 
@@ -117,7 +118,7 @@ def load_tower(given: Path, config: CheckpointConfig) -> AudioTower:
         return ClapTower(given, config)
     trained = TrainableEmbedder(AudioTower(found, config.mel))
     if (given / SUMS).exists():
-        tensors = load_checkpoint(given).tensors("audio_encoder.safetensors")
+        tensors = load_checkpoint(given).tensors(AUDIO_ENCODER.weights)
         trained.tower.load_state_dict({name: torch.from_numpy(value).float() for name, value in tensors.items()})
         return trained.tower.eval().requires_grad_(False)
     return load_run(given, trained).tower.requires_grad_(False)

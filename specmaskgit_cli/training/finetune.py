@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoint.building import check_free, new_checkpoint
 from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
 from ..conditioning.bank import Bank, joined
@@ -30,6 +31,7 @@ from ..decoding.core import decode
 from ..decoding.settings import DecodeSettings
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
+from ..models.parts import GENERATOR
 from ..runtime.torch import TorchRuntime
 from ..synthesis.prompts import Conditions
 from .bank import make_bank, write_bank
@@ -38,8 +40,8 @@ from .generator import CANVASES, CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT,
 from .guided import told
 from .loop import TrainOptions, load_run, train
 from .masks import Masks
-from .pack import check_free, labels_of, new_checkpoint, write_known_sounds
 from .pack import known_sounds as sounds_of
+from .pack import labels_of, write_known_sounds
 
 CANVASES_PER_CLIP = 40
 REHEARSED = 64  # grids that the old model makes
@@ -263,7 +265,7 @@ def _copy(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _finished(run: Path, stage: FinetuneStage, folder: Path) -> None:
     model = as_stored(load_run(run, copy.deepcopy(stage.old).cpu()))
-    save_half(model, folder / "generator.safetensors", skip={"codebooks"})
+    save_half(model, folder / GENERATOR.weights, skip=GENERATOR.shared)
 
 
 def _describe(checkpoint: Checkpoint, folder: Path, name: str, count: int, section: str, clips) -> None:

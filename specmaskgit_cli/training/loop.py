@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from .. import distributed
 from ..config.settings import CheckpointConfig, from_dict, to_dict
+from ..durable import put, usual_rights
 from ..errors import SmgError
 from .memory import keep_freed_memory
 from .optim import Optimizers
@@ -216,10 +216,11 @@ class _Run:
             "optimizers": self.optimizers.state_dict(), "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(state, self.directory / "state.tmp")
-        os.replace(self.directory / "state.tmp", self.directory / "state.pt")
+        put(self.directory / "state.tmp", self.directory / "state.pt")
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
         save_file(tensors, self.directory / "model.tmp")
-        os.replace(self.directory / "model.tmp", self.directory / "model.safetensors")
+        usual_rights(self.directory / "model.tmp")
+        put(self.directory / "model.tmp", self.directory / "model.safetensors")
 
     def validate(self, smooth: dict[str, float | Tensor], report) -> dict[str, float]:
         """Metrics in process 0; the others have none, and wait for it at their next sum."""
@@ -238,8 +239,9 @@ class _Run:
         return metrics
 
 
-def load_run(directory: Path, model: nn.Module) -> nn.Module:
-    """Put a run's averaged weights into `model`; float32, eval mode.
+def load_run(directory: Path, model: nn.Module, trained_as: str = "") -> nn.Module:
+    """Put a run's averaged weights into `model`; float32, eval mode. `trained_as` is what the run's model calls it,
+    where it is but a part of that.
 
     Raises:
         SmgError: there is no finished save, or it is of another shape.
@@ -248,7 +250,9 @@ def load_run(directory: Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise SmgError(f"{directory}: no model.safetensors; has this run saved yet?")
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        prefix = f"{trained_as}." if trained_as else ""
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     except RuntimeError as error:
         raise SmgError(f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
     return model.eval()
