@@ -13,11 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
-<<<<<<< HEAD
-from collections.abc import Callable, Iterable
-=======
-from collections.abc import Sequence
->>>>>>> work
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
