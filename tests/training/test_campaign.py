@@ -82,14 +82,14 @@ def test_weights_come_home_in_small_files(trained, tmp_path, monkeypatch):
         assert len(files) > 1 and all(file.stat().st_size < 120_000 for file in files)
     made = import_runs(tmp_path / "out", tmp_path / "runs")
     assert made.keys() == {"tokenizer", "generator"}
-    for stage, run in made.items():
-        before, after = (load_file(folder / "model.safetensors") for folder in (runs[stage], run))
+    for stage, home in made.items():
+        before, after = (load_file(folder / "model.safetensors") for folder in (runs[stage], home))
         assert before.keys() == after.keys()
         for name, tensor in before.items():
             if tensor.is_floating_point() and name != "sums":
                 limit = 0.01 if stage == "generator" and tensor.ndim == 2 else 1e-3
                 assert float((after[name] - tensor).abs().max()) <= limit * float(tensor.abs().max()) + 1e-6, name
-        assert json.loads((run / "options.json").read_text()) == json.loads((runs[stage] / "options.json").read_text())
+        assert json.loads((home / "options.json").read_text()) == json.loads((runs[stage] / "options.json").read_text())
     (tmp_path / "out" / "generator.2.safetensors").unlink()
     with pytest.raises(SmgError, match="generator.2.safetensors is missing"):
         import_runs(tmp_path / "out", tmp_path / "again")
