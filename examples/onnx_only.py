@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 
 folder, prompt, out, seconds = (*sys.argv[1:], "4")[:4]
 config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
-mel, patch, levels = config["mel"], config["tokenizer"]["patch"], config["tokenizer"]["levels"]
-rows, hop, size, samples = mel["n_mels"] // patch, mel["hop_length"], mel["n_fft"], float(seconds) * mel["sample_rate"]
+mel, (patch, bands, levels) = config["mel"], (config["tokenizer"][k] for k in ("patch_frames", "patch_bands", "levels"))
+rows, hop, size, samples = mel["n_mels"] // bands, mel["hop_length"], mel["n_fft"], float(seconds) * mel["sample_rate"]
 columns = max(2, min(int(samples / (patch * hop)) + 1, config["generator"]["max_columns"]))  # at most one window
 rng, filters, hann = np.random.default_rng(0), np.load(f"{folder}/mel_filters.npy"), np.hanning(size + 1)[:-1]
 steps, guidance, gumbel, detail, margin, sessions = 16, 5.0, 4.5, 0.6, (size - hop) // 2, {}

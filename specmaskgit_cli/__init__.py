@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.7.0"
 __all__ = ["GenerateOptions", "SmgError", "__version__", "load"]
 
 # Imported on first use: `import specmaskgit_cli` itself costs nothing.

@@ -70,19 +70,17 @@ def load(
     Raises:
         SmgError: no such model, a damaged one, or a backend or device that is not there.
     """
-    checkpoint, other = resolve(model, progress), None
-    if vocoder == GRIFFIN_LIM:
-        other = replace(checkpoint, config=replace(checkpoint.config, vocoder=VocoderConfig(kind=GRIFFIN_LIM)))
-    elif vocoder is not None:
-        other = resolve(vocoder, progress)
+    checkpoint = resolve(model, progress)
+    lender = None if vocoder in (None, GRIFFIN_LIM) else resolve(vocoder, progress)
+    other = VocoderConfig(kind=GRIFFIN_LIM) if vocoder == GRIFFIN_LIM else lender
     runtime = open_runtime(checkpoint, backend, device, threads, other)
     origin = Origin(
         model=checkpoint.config.name,
         model_hash=checkpoint.hash,
         source=_source(model or os.environ.get(ENVIRONMENT) or DEFAULT),
         backend=runtime.backend,
-        vocoder=vocoder if vocoder in (None, GRIFFIN_LIM) else _source(vocoder),
-        vocoder_hash=None if vocoder in (None, GRIFFIN_LIM) else other.hash,
+        vocoder=_source(vocoder) if lender else vocoder,
+        vocoder_hash=lender.hash if lender else None,
     )
     return Pipeline(checkpoint, runtime, origin)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bounds import LOW_RATE, MAX_SAMPLES
+from ..durable import keep_rights, put
 from ..errors import SmgError, UsageError
 from .encoding import BITS, FORMATS, RATES, encoded
 from .metadata import check_tags, native_name
@@ -202,6 +203,8 @@ def check_writable(path: str | os.PathLike) -> None:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes the place of `path` if the block ends well.
 
+    A file that was there hands on its mode and its owner.
+
     Whatever ends the block otherwise, an interrupt too, the temporary file is removed and `path` is as it was.
 
     Raises:
@@ -212,8 +215,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temporary = final.with_name(f".smg-{secrets.token_hex(6)}.tmp")
     try:
         temporary.touch(exist_ok=False)
+        if final.exists():
+            keep_rights(final, temporary)
         yield temporary
-        os.replace(temporary, final)
+        put(temporary, final)
     except OSError as error:
         raise SmgError(f"cannot write {path}: {error.strerror or error}") from None
     finally:

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ..durable import keep_rights, put
 from ..errors import SmgError
 from ..sounds.record import sha256
 
@@ -59,7 +60,9 @@ class Results:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)
-            os.replace(part, final)
+            if final.exists():
+                keep_rights(final, part)
+            put(part, final)
         except OSError as error:
             raise SmgError(f"cannot write {final}: {error.strerror or error}") from None
 
@@ -68,6 +71,7 @@ class Results:
         try:
             self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             self._file.flush()
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise SmgError(f"cannot write {self.path}: {error.strerror}") from None
 

@@ -1,8 +1,9 @@
-"""Where the time of a sound goes: a runtime and a pipeline that watch the clock around what they pass on."""
+"""Where the time of a sound goes: the clock around every stage of a pipeline."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,8 +11,14 @@ import numpy as np
 from ..pipeline import Pipeline
 from .flops import generator_flops
 
-# The methods of a runtime that are stages of their own.
-_METHODS = {"embed_text": "text encoder", "hidden": "generator", "logits": "head", "decode": "tokenizer decoder"}
+# What a runtime computes, by the names that it tells observers, that is a stage of its own.
+_COMPUTED = {
+    "text_encoder": "text encoder",
+    "generator": "generator",
+    "head": "head",
+    "tokenizer_decoder": "tokenizer decoder",
+    "vocode": "vocoder",
+}
 STAGES = ("text encoder", "generator", "head", "sampling", "tokenizer decoder", "vocoder", "other")
 
 
@@ -47,43 +54,30 @@ class Clock:
         return found
 
 
-class TimedRuntime:
-    """A runtime whose calls are timed; all else is the runtime's own."""
-
-    def __init__(self, runtime, clock: Clock):
-        self._runtime, self._clock = runtime, clock
-
-    def __getattr__(self, name: str):
-        value = getattr(self._runtime, name)
-        if name not in _METHODS:
-            return value
-
-        def timed(*arguments):
-            with self._clock.time(_METHODS[name]):
-                result = value(*arguments)
-            if name == "hidden":
-                batch, rows, columns = arguments[0].shape[:3]
-                self._clock.tokens = max(self._clock.tokens, batch * rows * columns)
-                self._clock.flops += generator_flops(self._runtime.config, batch, columns, arguments[4].shape[1])
-            return result
-
-        return timed
-
-
 class TimedPipeline(Pipeline):
-    """A pipeline that times decoding and vocoding, on a timed runtime."""
+    """A pipeline that times decoding, and has its runtime watched by the clock."""
 
     def __init__(self, pipe: Pipeline, clock: Clock):
-        super().__init__(pipe.checkpoint, TimedRuntime(pipe.runtime, clock))
+        super().__init__(pipe.checkpoint, pipe.runtime)
         self.clock = clock
+        self.runtime.observers.append(self._observe)
+
+    @contextmanager
+    def _observe(self, name: str, inputs: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Time what the runtime computes, if it is a stage of its own."""
+        if name not in _COMPUTED:
+            yield
+            return
+        with self.clock.time(_COMPUTED[name]):
+            yield
+        if name == "generator":
+            batch, rows, columns = inputs["mask"].shape
+            self.clock.tokens = max(self.clock.tokens, batch * rows * columns)
+            self.clock.flops += generator_flops(self.config, batch, columns, inputs["cells"].shape[1])
 
     def fill(self, *arguments, **named) -> np.ndarray:
         with self.clock.time("decoding"):
             return super().fill(*arguments, **named)
-
-    def vocode(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        with self.clock.time("vocoder"):
-            return super().vocode(mel, rng)
 
     def forget(self) -> None:
         """Start the clock anew, with a prompt that has not been heard before."""

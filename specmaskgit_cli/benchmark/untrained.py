@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..checkpoint import resolve
+from ..checkpoint.building import new_checkpoint
 from ..checkpoint.layout import Checkpoint, write_config
 from ..config.settings import PRESETS, EnvelopeConfig
 from ..errors import UsageError
+from ..models.parts import NETWORKS, TEXT_FILES
 
 
 def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
@@ -27,11 +29,7 @@ def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
         raise UsageError(f"unknown preset {preset!r}; use one of {', '.join(PRESETS)}")
     import torch
 
-    from ..export.graphs import as_stored, export_generator, export_tokenizer, export_vocoder, save_half
-    from ..models.generator import Generator
-    from ..models.vocoders.base import build_vocoder
-    from ..training.pack import new_checkpoint
-    from ..training.tokenizer import new_tokenizer
+    from ..export.graphs import as_stored, share, write_network
 
     config, dim = PRESETS[preset], text.config.embedder.dim
     config = replace(
@@ -41,19 +39,14 @@ def write_untrained(preset: str, text: Checkpoint, output: Path) -> None:
     )  # fmt: skip
     torch.manual_seed(0)
     with new_checkpoint(output) as folder:
-        tokenizer = as_stored(new_tokenizer(config).tokenizer)
-        save_half(tokenizer, folder / "tokenizer.safetensors")
-        export_tokenizer(tokenizer, config, folder / "onnx")
-        generator = as_stored(Generator(config.generator, config.tokenizer, config.rows))
-        generator.codebooks.copy_(tokenizer.quantizer.codebooks)
-        save_half(generator, folder / "generator.safetensors", skip={"codebooks"})
-        export_generator(generator, config, folder / "onnx", features=False)
-        if config.vocoder.kind != "griffin-lim":
-            vocoder = as_stored(build_vocoder(config.vocoder, config.mel))
-            save_half(vocoder, folder / "vocoder.safetensors")
-            export_vocoder(vocoder, config, folder / "onnx")
+        models = {}
+        for section, network in NETWORKS.items():
+            if network.present(config):
+                models[section] = as_stored(network.build(config))
+                share(network, models)
+                write_network(network, models[section], config, folder, extra=False)
         (folder / "text").mkdir()
-        for file in ("onnx/text_encoder.onnx", "text/tokenizer.json"):
+        for file in TEXT_FILES:
             (folder / file).write_bytes(text.path(file).read_bytes())
         write_config(config, folder)
 

@@ -16,6 +16,8 @@ from . import common
 from .output_files import OutputFiles
 from .run_tasks import Session, make_sounds
 
+LONGEST = 60.0  # seconds: a file may come from anyone, and ask for weeks of work
+
 
 def replay(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Sound file; it is only read.", show_default=False)],
@@ -25,6 +27,7 @@ def replay(
     input: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the edited sound, or the one of --like, lies now.")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it even if that takes longer than a minute.")] = False,
     no_metadata: common.NoMetadata = False,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Found by its hash if not given.")] = None,
     vocoder: common.Vocoder = None,
@@ -60,7 +63,8 @@ def replay(
     )  # fmt: skip
     files = OutputFiles.in_turn([1], output, image)
     finish = replace(record.output, metadata=not no_metadata)
-    make_sounds("replay", [options], files, finish, session, label="replaying", original=file)
+    longest = None if yes else LONGEST
+    make_sounds("replay", [options], files, finish, session, label="replaying", original=file, longest=longest)
 
 
 def _with_input(record, named: str | None, warnings: list[str]):

@@ -12,7 +12,7 @@ from ..tasks import task_of
 from ..terminal import say
 from .output_files import OutputFiles
 from .player import play as play_file
-from .progress import progress_bar
+from .progress import progress_bar, refused_above
 from .report import Failures, print_json
 
 
@@ -46,6 +46,7 @@ def make_sounds(
     *,
     label: str,
     original: str | None = None,
+    longest: float | None = None,
 ) -> None:
     """Run tasks from their options to their files and their report.
 
@@ -54,6 +55,7 @@ def make_sounds(
         output: how to finish the sounds.
         label: of the progress bar.
         original: a file that should come out the same; the report says whether it did.
+        longest: seconds that making one may take; it is refused where it would take longer.
 
     Raises:
         SmgError: a file that cannot be written or would replace one that is read, or what a single task raises, or
@@ -88,7 +90,7 @@ def make_sounds(
             several = f"{label} {index} of {len(tasks)}" if len(tasks) > 1 else label
             with failures.catch(subject, **about):
                 with progress_bar(several, session.quiet) as progress:
-                    sounds = pipe.make(options, progress)
+                    sounds = pipe.make(options, refused_above(longest, progress) if longest else progress)
                 # An edit may find nothing to do, and then writes nothing.
                 made = [
                     (sound.save(file, image, output), file, image)

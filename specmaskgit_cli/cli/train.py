@@ -10,6 +10,7 @@ import typer
 
 from ..errors import SmgError
 from . import common
+from .campaign import bundle, campaign, import_
 from .finetune import finetune
 from .pack import pack
 from .parameters import Commands
@@ -17,17 +18,22 @@ from .report import print_json
 from .train_options import (
     Accumulate,
     Batch,
+    Canvases,
     Data,
     Device,
+    HoldOut,
     Minutes,
     Precision,
     Preset,
     Run,
+    SaveMinutes,
     Seed,
     Steps,
     Text,
     Threads,
+    ValidateMinutes,
     Workers,
+    sources_of,
     text_files,
     told_unless,
     train_options,
@@ -51,10 +57,13 @@ def tokenizer(
     ] = None,
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     accumulate: Accumulate = 1, workers: Workers = 0,
+    hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the spectrogram tokenizer: mel patches to codes and back. The first stage."""
-    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    options = train_options(
+        minutes, steps, batch, seed, device, precision, threads, accumulate, workers, save_minutes, validate_minutes
+    )
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import RefineStage, TokenizerStage, new_tokenizer
 
@@ -66,7 +75,7 @@ def tokenizer(
         if given < getattr(least, name):
             raise SmgError(f"--{name.replace('_', '-')} {given}: must be at least {getattr(least, name)}")
         config = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, **{name: given}))
-    config, train, val = _open(data, config, options, quiet=quiet)
+    config, train, val = _open(data, config, options, hold_out, quiet=quiet)
     if refine:
         source = load_run(refine, new_tokenizer(run_config(refine)))
         _train(RefineStage(config, options, train, val, source), output, as_json, quiet)
@@ -102,7 +111,8 @@ def generator(
     ] = False,
     minutes: Minutes = 120, steps: Steps = None, batch: Batch = 32, seed: Seed = 0, device: Device = "cpu",
     precision: Precision = "fp32", threads: Threads = None, text_encoder: Text = None,
-    accumulate: Accumulate = 1, workers: Workers = 0,
+    accumulate: Accumulate = 1, workers: Workers = 0, canvases: Canvases = 50_000,
+    hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the masked generator on the codes of a trained tokenizer."""
@@ -115,7 +125,9 @@ def generator(
         raise SmgError("--preset and --refine: a run that goes on keeps its size; leave one out")
     if one_pass and not refine:
         raise SmgError("--one-pass: names no run to learn from; give it with --refine")
-    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    options = train_options(
+        minutes, steps, batch, seed, device, precision, threads, accumulate, workers, save_minutes, validate_minutes
+    )
     from ..training.converted import clap_among
     from ..training.embedder import load_tower
     from ..training.generator import GeneratorStage
@@ -123,7 +135,7 @@ def generator(
     from ..training.loop import load_run, run_config
     from ..training.tokenizer import new_tokenizer
 
-    config, train, val = _open(data, run_config(tokenizer), options, quiet=quiet)
+    config, train, val = _open(data, run_config(tokenizer), options, hold_out, quiet=quiet)
     if preset:
         config = dataclasses.replace(config, generator=_preset(preset).generator)
     embed_text = _text_encoder(text_encoder or clap_among([embedder]), config)
@@ -136,7 +148,7 @@ def generator(
         options = dataclasses.replace(options, muon_lr=options.muon_lr / 2, adam_lr=options.adam_lr / 2)
     codes = load_run(tokenizer, new_tokenizer(config)).tokenizer
     tower = load_tower(embedder, config).to(options.device) if condition != "text" else None
-    stage = GeneratorStage(config, options, train, val, codes, embed_text, tower, condition, model, teacher)
+    stage = GeneratorStage(config, options, train, val, codes, embed_text, tower, condition, model, teacher, canvases)
     _train(stage, output, as_json, quiet)
 
 
@@ -145,13 +157,16 @@ def embedder(
     data: Data, output: Run, minutes: Minutes = 30, steps: Steps = None, batch: Batch = 32, preset: Preset = "small",
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     text_encoder: Text = None, workers: Workers = 0,
+    hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train the audio side of the joint text-audio space, for --like and for ranking candidates."""
-    options = train_options(minutes, steps, batch, seed, device, precision, threads, workers=workers)
+    options = train_options(
+        minutes, steps, batch, seed, device, precision, threads, 1, workers, save_minutes, validate_minutes
+    )
     from ..training.embedder import EmbedderStage
 
-    config, train, val = _open(data, _preset(preset), options, quiet=quiet)
+    config, train, val = _open(data, _preset(preset), options, hold_out, quiet=quiet)
     embed_text = _text_encoder(text_encoder, config)
     config = _with_condition(config, embed_text.dim)
     _train(EmbedderStage(config, options, train, val, embed_text), output, as_json, quiet)
@@ -163,13 +178,16 @@ def vocoder(
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     adversarial: Annotated[bool, typer.Option(help="Let discriminators join in after the first part.")] = True,
     accumulate: Accumulate = 1, workers: Workers = 0,
+    hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train a Vocos-type vocoder: mel to waveform."""
-    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    options = train_options(
+        minutes, steps, batch, seed, device, precision, threads, accumulate, workers, save_minutes, validate_minutes
+    )
     from ..training.vocoder import VocoderStage
 
-    config, train, val = _open(data, _preset(preset), options, waves=True, quiet=quiet)
+    config, train, val = _open(data, _preset(preset), options, hold_out, waves=True, quiet=quiet)
     config = dataclasses.replace(config, vocoder=dataclasses.replace(config.vocoder, kind="vocos"))
     _train(VocoderStage(config, options, train, val, adversarial), output, as_json, quiet)
 
@@ -179,16 +197,22 @@ def envelope(
     data: Data, output: Run, minutes: Minutes = 30, steps: Steps = None, batch: Batch = 16, preset: Preset = "small",
     seed: Seed = 0, device: Device = "cpu", precision: Precision = "fp32", threads: Threads = None,
     accumulate: Accumulate = 1, workers: Workers = 0,
+    hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip
     """Train what estimates the level of missing high frequencies, for `smg extend`."""
-    options = train_options(minutes, steps, batch, seed, device, precision, threads, accumulate, workers)
+    options = train_options(
+        minutes, steps, batch, seed, device, precision, threads, accumulate, workers, save_minutes, validate_minutes
+    )
     from ..training.envelope import EnvelopeStage
 
-    config, train, val = _open(data, _preset(preset), options, waves=True, quiet=quiet)
+    config, train, val = _open(data, _preset(preset), options, hold_out, waves=True, quiet=quiet)
     _train(EnvelopeStage(config, options, train, val), output, as_json, quiet)
 
 
+app.command()(bundle)
+app.command()(campaign)
+app.command("import")(import_)
 app.command()(finetune)
 app.command()(pack)
 
@@ -201,17 +225,22 @@ def _preset(name: str):
     return PRESETS[name]
 
 
-def _open(data: list[Path], config, options, waves: bool = False, quiet: bool = False):
+def _open(data: list[Path], config, options, hold_out: Path | None, waves: bool = False, quiet: bool = False):
     """(configuration, training clips, validation clips)."""
     from ..data.clips import open_cache
 
     told = told_unless(quiet)
-    train, val = open_cache(data, config.mel, report=told, waves=waves, workers=options.workers)
+    held = sources_of(hold_out)
+    train, val = open_cache(data, config.mel, report=told, waves=waves, workers=options.workers, hold_out=held)
     told(f"{len(train.clips)} clips to train on, {len(val.clips)} to validate on")
     return config, train, val
 
 
 def _text_encoder(given: Path | None, config):
+    if given and given.suffix == ".safetensors":
+        from ..data.bundle import PackedTexts
+
+        return PackedTexts(given)
     from ..runtime.text import TextEncoder
 
     files = text_files(given)

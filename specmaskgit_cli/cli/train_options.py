@@ -23,18 +23,31 @@ Accumulate = Annotated[
     int, typer.Option(help="Compute a step's examples in so many parts, one after another, to save memory.")
 ]
 Workers = Annotated[int, typer.Option(help="Processes that decode sounds and prepare examples ahead, for a fast GPU.")]
-Preset = Annotated[str, typer.Option(help="Size of the models: small, paper or tiny.")]
+Preset = Annotated[str, typer.Option(help="Size of the models: full, large, small, paper or tiny.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all that are available if not given.")]
 Text = Annotated[
     Path | None,
-    typer.Option("--text-encoder", help="Directory with a text encoder; a converted CLAP's, or else the shipped one."),
+    typer.Option(
+        "--text-encoder",
+        help="Directory with a text encoder, such as a converted CLAP, or the texts.safetensors of a bundle; "
+        "the shipped encoder if not given.",
+    ),
+]
+SaveMinutes = Annotated[float, typer.Option(help="Time between saves.")]
+ValidateMinutes = Annotated[float, typer.Option(help="Time between validations.")]
+Canvases = Annotated[int, typer.Option(help="Canvases to draw and encode before training.")]
+HoldOut = Annotated[
+    Path | None,
+    typer.Option(help="File of sources, one a line: clips whose JSON names one of them are left out."),
 ]
 
 
-def train_options(minutes, steps, batch, seed, device, precision, threads, accumulate=1, workers=0):
+def train_options(
+    minutes, steps, batch, seed, device, precision, threads, accumulate=1, workers=0, save=3.0, validate=5.0
+):  # fmt: skip
     """Check the shared options, join the other processes if there are any, and make the loop's options.
 
     Raises:
@@ -42,6 +55,9 @@ def train_options(minutes, steps, batch, seed, device, precision, threads, accum
     """
     if not minutes > 0:
         raise SmgError(f"--minutes {minutes}: must be more than 0")
+    for name, value in (("save", save), ("validate", validate)):
+        if not value > 0:
+            raise SmgError(f"--{name}-minutes {value}: must be more than 0")
     if batch < 1:
         raise SmgError(f"--batch {batch}: must be at least 1")
     if steps is not None and steps < 1:
@@ -69,8 +85,19 @@ def train_options(minutes, steps, batch, seed, device, precision, threads, accum
     torch.set_num_threads(threads or max(1, allowed_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     return TrainOptions(
         minutes=minutes, steps=steps, batch=batch, accumulate=accumulate, workers=workers, seed=seed, device=device,
-        precision=precision,
+        precision=precision, save_minutes=save, validate_minutes=validate,
     )  # fmt: skip
+
+
+def sources_of(file: Path | None) -> frozenset[str]:
+    """The lines of a file of sources. Raises SmgError if it cannot be read."""
+    if file is None:
+        return frozenset()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SmgError(f"--hold-out {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    return frozenset(line.strip() for line in lines if line.strip())
 
 
 def require_torch() -> None:

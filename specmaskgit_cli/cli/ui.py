@@ -43,6 +43,7 @@ def ui(
         raise SmgError("the page needs more packages; pip install 'specmaskgit-cli[ui]'") from None
     from ..pipeline import load
     from ..server.app import make_app
+    from ..server.connections import Connection
 
     listener, loopback = _listen(host, port)
     with listener:
@@ -58,7 +59,7 @@ def ui(
             say(f"{url}  (Ctrl+C ends it)")
         config = uvicorn.Config(
             make_app(pipe, (host, socket.gethostname())), log_level="warning", access_log=False, ws="none",
-            server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,
+            http=Connection, server_header=False, timeout_graceful_shutdown=3, limit_concurrency=100,
         )  # fmt: skip
         if not no_browser and _has_screen():
             import webbrowser

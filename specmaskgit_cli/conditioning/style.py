@@ -64,6 +64,11 @@ class Projection:
         basis[:kept] = axes[:kept] / (deviations[:kept, None] / np.sqrt(len(flat)))
         return cls(mean.astype(np.float32), scale.astype(np.float32), basis)
 
+    def of_statistics(self, statistics: np.ndarray) -> np.ndarray:
+        """Styles float32 [n, style_dims] of flat statistics [n, STATISTICS * n_mels]."""
+        styles = (statistics - self.mean) / self.scale @ self.basis.T
+        return np.clip(styles, -LIMIT, LIMIT).astype(np.float32)
+
     def __call__(self, mel: np.ndarray, cfg: MelConfig, bands: np.ndarray | None = None) -> np.ndarray:
         """Styles float32 [B, style_dims] of natural-log mels [B, n_mels, frames].
 

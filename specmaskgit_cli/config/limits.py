@@ -37,8 +37,8 @@ _LIMIT = (0, 1 << 20)  # of all other numbers
 
 def check_config(config: CheckpointConfig, where: str) -> None:
     """Raise SmgError for settings that no model can have, with the setting named."""
-    for part in ("mel", "tokenizer", "generator", "embedder", "vocoder", "envelope"):
-        for name, value in to_dict(getattr(config, part)).items():
+    for part, settings in to_dict(config).items():
+        for name, value in settings.items() if isinstance(settings, dict) else ():
             low, high = _LIMITS.get(f"{part}.{name}", _LIMIT)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and not low <= value <= high:  # NaN is refused with the rest

@@ -209,6 +209,16 @@ PRESETS: dict[str, CheckpointConfig] = {
         generator=GeneratorConfig(width=256, layers=6, heads=4, style_dims=32, contour_steps=4),
         envelope=EnvelopeConfig(width=192),
     ),
+    # For a GPU: the same front end and tokenizer, a larger generator.
+    "large": CheckpointConfig(
+        name="large",
+        mel=MelConfig(sample_rate=44100, n_mels=96, f_max=22050.0),
+        tokenizer=TokenizerConfig(
+            patch_frames=32, width=384, encoder_layers=3, decoder_layers=6, levels=12, texture_layers=2, cell_frames=8
+        ),
+        generator=GeneratorConfig(width=384, layers=6, heads=6, dropout=0.1, style_dims=32, contour_steps=4),
+        envelope=EnvelopeConfig(width=192),
+    ),
     "small": CheckpointConfig(
         name="small",
         tokenizer=TokenizerConfig(texture_layers=2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..checkpoint.building import check_free, new_checkpoint
 from .source import Source, open_source
 
 
@@ -17,8 +18,6 @@ def convert(source: str, output: Path, int8: bool = True) -> Source:
     Raises:
         SmgError: no such model, not one that can be converted or fits this program's mels, or the output exists.
     """
-    from ..training.pack import check_free, new_checkpoint
-
     check_free(output)
     found = open_source(source)
     with new_checkpoint(output) as folder:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..config.settings import EmbedderConfig
 from ..errors import SmgError
+from ..models.parts import AUDIO_ENCODER, PARTS
 from .source import Source
 from .text import write_embedder_config, write_text_encoder
 
@@ -25,14 +26,14 @@ def convert_clap(source: Source, folder: Path, int8: bool = True) -> EmbedderCon
     Raises:
         SmgError: transformers is missing, files are missing or do not fit each other, or the CLAP is one with fusion.
     """
-    from ..export.graphs import export_clap_audio, save_exact
+    from ..export.graphs import export_part, save_exact
 
     model = _load(source)
     embedder = _read_config(source, model.config)
     text, audio = _sides(model)
-    save_exact(audio, folder / "audio_encoder.safetensors")
+    save_exact(audio, folder / AUDIO_ENCODER.weights)
     whole = write_embedder_config(source, folder, embedder)
-    export_clap_audio(audio, whole, folder / "onnx")
+    export_part(PARTS["audio_encoder"], audio, whole, folder)
     write_text_encoder(text, source, folder, int8, embedder.max_text_tokens)
     return embedder
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..checkpoint.layout import write_config
 from ..config.settings import CheckpointConfig, EmbedderConfig
 from ..errors import SmgError
+from ..models.parts import TEXT_FILES
 from ..runtime.text import TextEncoder
 from ..runtime.tokenizer import open_tokenizer
 from .source import Source
@@ -101,7 +102,7 @@ def write_text_encoder(model, source: Source, folder: Path, int8: bool, max_toke
     """
     import torch
 
-    model_path, tokenizer_path = folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json"
+    model_path, tokenizer_path = (folder / file for file in TEXT_FILES)
     tokenizer = open_tokenizer(source.folder / "tokenizer.json")  # neither pads nor cuts: the runtime decides both
     model_path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer_path.parent.mkdir(parents=True, exist_ok=True)

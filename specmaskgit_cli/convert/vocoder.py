@@ -10,6 +10,7 @@ from pathlib import Path
 from ..checkpoint.layout import write_config
 from ..config.settings import CheckpointConfig, MelConfig, VocoderConfig, from_dict
 from ..errors import SmgError
+from ..models.parts import PARTS, VOCODER
 from .source import Source
 
 # Their names of the front end settings that have to agree.
@@ -29,8 +30,8 @@ def convert_vocoder(source: Source, folder: Path, mel: MelConfig | None = None) 
     Raises:
         SmgError: the weights are not those of such a generator, or it was trained for another front end.
     """
-    from ..export.graphs import export_vocoder, save_exact
-    from ..models.vocoders.base import build_vocoder
+    from ..export.graphs import export_part, save_exact
+    from ..models.vocoders import build_vocoder
 
     mel = mel or MelConfig()
     config = read_config(source, mel)
@@ -43,10 +44,10 @@ def convert_vocoder(source: Source, folder: Path, mel: MelConfig | None = None) 
     except RuntimeError as error:
         reason = str(error).splitlines()[1:2] or [str(error)]
         raise SmgError(f"{source.weights}: does not match {source.config_path} ({reason[0].strip()})") from None
-    save_exact(model, folder / "vocoder.safetensors")
+    save_exact(model, folder / VOCODER.weights)
     # Both families are published under the MIT licence.
     whole = CheckpointConfig(name=f"{source.name} vocoder", license=source.license or "MIT", mel=mel, vocoder=config)
-    export_vocoder(model, whole, folder / "onnx")
+    export_part(PARTS["vocoder"], model, whole, folder)
     write_config(whole, folder)
     return config
 

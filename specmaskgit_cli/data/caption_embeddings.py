@@ -9,6 +9,8 @@ from torch import Tensor
 from ..training import distributed
 from .captions import paraphrases
 
+CAPTION_SHARE = 0.25  # of the examples that get the caption itself
+
 
 class CaptionBank:
     """Embeddings of all wordings of all captions, computed once, by all processes that train together.
@@ -35,7 +37,15 @@ class CaptionBank:
     def draw(self, clip, rng: np.random.Generator) -> Tensor:
         """The embedding of the caption (one time in four) or of another wording of it."""
         choices = self.wordings[clip.caption, clip.label]
-        return self.embeddings[choices[0 if rng.random() < 0.25 else rng.integers(len(choices))]]
+        return self.embeddings[choices[0 if rng.random() < CAPTION_SHARE else rng.integers(len(choices))]]
+
+    def table(self, clips) -> tuple[Tensor, Tensor]:
+        """Rows of `embeddings` for the wordings of each clip, the caption itself first: int64 [clips, most], filled up
+        with that; and how many each has, int64 [clips]."""
+        rows = [self.wordings[clip.caption, clip.label] for clip in clips]
+        most = max(map(len, rows))
+        filled = [row + row[:1] * (most - len(row)) for row in rows]
+        return torch.tensor(filled), torch.tensor([len(row) for row in rows])
 
 
 def standardisation(embeddings: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,11 @@ class Weighted:
         return min(int(self.cumulative.searchsorted(rng.random(), side="right")), len(self.cumulative) - 1)
 
 
+def cache_folder() -> Path:
+    """Where decoded clips and prepared material are kept: SMG_CACHE, or ~/.cache/smg."""
+    return Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg")
+
+
 def open_cache(
     data: list[Path], mel: MelConfig, cache_root: Path | None = None, report=print, *, waves: bool = True,
     workers: int = 0, hold_out: frozenset[str] = frozenset(),
@@ -100,7 +105,7 @@ def open_cache(
     """
     training, validation = split_sources(find_sources(data))
     sources = training + validation
-    root = cache_root or Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg") / "clips"
+    root = cache_root or cache_folder() / "clips"
     pieces = [root / _digest(source, mel) for source in sources]
     mine = list(zip(sources, pieces, strict=True))[distributed.rank() :: distributed.size()]
     jobs = [(*job, mel, waves) for job in mine if not _is_complete(job[1], waves)]
@@ -222,7 +227,7 @@ class _CacheWriter:
             self.wave.write((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
         m = log_mel(x, self.config).T.astype(np.float16)
         self.mel.write(np.ascontiguousarray(m).tobytes())
-        self.clips.append({"key": key, "start": self.frames, "frames": len(m)} | _described(info))
+        self.clips.append({"key": key, "start": self.frames, "frames": len(m)} | described(info))
         self.frames += len(m)
         return None
 
@@ -233,7 +238,7 @@ class _CacheWriter:
         (self.directory / INDEX).write_text(json.dumps({"clips": self.clips, "remarks": remarks}))
 
 
-def _described(info: dict) -> dict:
+def described(info: dict) -> dict:
     """Caption, label and the rest of what is known about a clip; its caption stands in where no one label is a word."""
     label = info.get("label", "")
     if SEPARATOR in label or not any(map(str.isalpha, label)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -130,7 +131,8 @@ class _Measurement:
         report: Callable[[str], None],
     ):  # fmt: skip
         self.options, self.rate = options, pipe.config.mel.sample_rate
-        self.models = {name: _counted(model) for name, model in {None: pipe, **others}.items()}
+        self.models: dict[str | None, Pipeline] = {None: pipe, **others}
+        self.passes = {name: _Passes(model.runtime) for name, model in self.models.items()}
         self.warm: set[str | None] = set()
         self.embedder = open_embedder(options.embedder, pipe)
         self.own = self.embedder if isinstance(self.embedder, OwnEmbedder) else OwnEmbedder(pipe)
@@ -156,9 +158,9 @@ class _Measurement:
         if way.model not in self.warm:
             warm_up(pipe, wanted, self.options)
             self.warm.add(way.model)
-        before = pipe.runtime.passes
+        before = self.passes[way.model].count
         takes, cost = generate_takes(pipe, wanted, self.options, way.settings)
-        passes = (pipe.runtime.passes - before) / (len(takes) * len(wanted))
+        passes = (self.passes[way.model].count - before) / (len(takes) * len(wanted))
         group = Group(takes, [p.text for p in self.prompts], [p.expected for p in self.prompts])
         self._measure(group)
         made = {"diversity": self._diversity(pipe, wanted, way, group), "passes": round(passes)}
@@ -203,22 +205,17 @@ class _Measurement:
         return {"diversity": float(np.mean(found))} if found else {}
 
 
-class _CountedRuntime:
-    """A runtime that counts the passes through the generator's network: the rows of its batches."""
+class _Passes:
+    """Counts the passes through a runtime's generator: the rows of its batches."""
 
     def __init__(self, runtime: Runtime):
-        self._runtime, self.passes = runtime, 0
+        self.count = 0
+        runtime.observers.append(self._observe)
 
-    def __getattr__(self, name: str):
-        return getattr(self._runtime, name)
-
-    def hidden(self, tokens, *others):
-        self.passes += len(tokens)
-        return self._runtime.hidden(tokens, *others)
-
-
-def _counted(pipe: Pipeline) -> Pipeline:
-    return Pipeline(pipe.checkpoint, _CountedRuntime(pipe.runtime), pipe.origin)
+    def _observe(self, name: str, inputs: Mapping[str, np.ndarray]) -> AbstractContextManager:
+        if name == "generator":
+            self.count += len(inputs["tokens"])
+        return nullcontext()
 
 
 def _key(way: Way) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +14,21 @@ import numpy as np
 
 from .. import __version__
 from ..checkpoint.card import known_embeddings, known_sounds
-from ..checkpoint.layout import Checkpoint, read_sums, write_sums
+from ..checkpoint.layout import Checkpoint, read_sums, write_config, write_sums
 from ..conditioning.bank import Bank
 from ..config.settings import to_dict
 from ..decoding.settings import DecodeSettings
+from ..durable import put
 from ..errors import SmgError
+from ..models.parts import PARTS
 from ..runtime import open_runtime
-from ..runtime.base import WEIGHTS, Runtime
+from ..runtime.base import Runtime
 from ..runtime.external import check_external
 from ..spectrogram.mel import mel_filterbank
 
-# Not "features": it would hold the generator's weights a second time.
-GRAPHS = (
-    "text_encoder", "tokenizer_encoder", "tokenizer_decoder", "generator", "head", "audio_encoder", "vocoder",
-    "envelope",
-)  # fmt: skip
 TOKENIZER, FILTERS, STYLES = "text_tokenizer.json", "mel_filters.npy", "styles.npz"
 # Copied as they are: the credits have to travel with the weights.
-ALONG = {"text/tokenizer.json": TOKENIZER} | {name: name for name in ("config.json", "README.md", "CREDITS.md")}
+ALONG = {"text/tokenizer.json": TOKENIZER} | {name: name for name in ("README.md", "CREDITS.md")}
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,8 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
         SmgError: the package onnx is missing, the directory has something in it, the checkpoint has no graphs or is
             damaged, or a graph differs by more than its tolerance. Nothing is left behind.
     """
-    graphs = [graph for graph in GRAPHS if f"onnx/{graph}.onnx" in checkpoint]
+    # What only some tasks need would hold the generator's weights a second time.
+    graphs = [part.graph for part in PARTS.values() if not part.extra and part.file in checkpoint]
     if not graphs:
         raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
     with _building(Path(options.directory)) as scratch:
@@ -96,6 +93,7 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
         for source, name in ALONG.items():
             if source in checkpoint:
                 shutil.copyfile(checkpoint.path(source), scratch / name)
+        write_config(checkpoint.config, scratch)  # in the present names, however old the checkpoint
         np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
         bank = Bank.read(checkpoint, len(known_sounds(checkpoint)))
         if len(bank.styles):
@@ -107,7 +105,8 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
 def export_checkpoint(checkpoint: Checkpoint, directory: Path) -> tuple[str, list[ExportedGraph]]:
     """Write a copy of a checkpoint whose generator's graph is in 8 bits, and faster; its weights stay as they are, for
     the torch backend. Returns and raises as `export_standalone`."""
-    if "onnx/generator.onnx" not in checkpoint:
+    generator = PARTS["generator"]
+    if generator.file not in checkpoint:
         raise SmgError(f"{checkpoint.directory} has no ONNX graphs; pack it again")
     with _building(directory) as scratch:
         for name in read_sums(checkpoint.directory):
@@ -115,9 +114,9 @@ def export_checkpoint(checkpoint: Checkpoint, directory: Path) -> tuple[str, lis
             shutil.copyfile(checkpoint.path(name), scratch / name)
         reference = _reference(checkpoint)
         options = ExportOptions(scratch / "onnx", int8=True, fused=True)
-        written = _export(reference, "generator", options, options.directory)
+        written = _export(reference, generator.graph, options, options.directory)
         check_external(options.directory / written.file)  # one too large for a file would not be opened
-        (scratch / "onnx/generator.json").write_text("[]\n", encoding="utf-8")  # it has its weights inside
+        (scratch / generator.names).write_text("[]\n", encoding="utf-8")  # it has its weights inside
         write_sums(scratch)
         return reference.backend, [written]
 
@@ -133,15 +132,15 @@ def _building(target: Path) -> Iterator[Path]:
         raise SmgError(f"{target} is there already; name a new directory")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        scratch.mkdir()
     except OSError as error:
         raise SmgError(f"{target} cannot be written: {error.strerror}") from None
     try:
         yield scratch
-        scratch.chmod(0o755)
         if target.is_dir():
             target.rmdir()
-        os.replace(scratch, target)
+        put(scratch, target)
     except OSError as error:
         raise SmgError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:
@@ -180,9 +179,9 @@ def _export(reference: Runtime, graph: str, options: ExportOptions, folder: Path
     from . import inline, parity
     from .standard import standard
 
-    checkpoint, precision = reference.checkpoint, options.precision(graph)
-    weights = reference.weights(graph) if graph in WEIGHTS else {}
-    check_external(source := checkpoint.path(f"onnx/{graph}.onnx"), weights)
+    part, checkpoint, precision = PARTS[graph], reference.checkpoint, options.precision(graph)
+    weights = reference.weights(graph) if part.network else {}
+    check_external(source := checkpoint.path(part.file), weights)
     model = onnx.load(source, load_external_data=False)
     if graph == "generator" and "cells" not in {value.name for value in model.graph.input}:
         raise SmgError(f"{checkpoint.directory}: its graphs are of an earlier version; pack or pull it again")

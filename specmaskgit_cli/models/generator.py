@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..conditioning.style import STATISTICS
 from ..config.settings import GeneratorConfig, TokenizerConfig
-from .layers import fused, gelu, pick
+from .layers import full_precision, fused, gelu, pick
 
 
 class Attention(nn.Module):
@@ -36,7 +36,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(rms_norm(q) * self.query_scale, cos, sin)
         k = rotate(rms_norm(k) * self.key_scale, cos, sin)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, width)
+        with full_precision(x):
+            y = F.scaled_dot_product_attention(q, k, v.to(q.dtype)).transpose(1, 2).reshape(b, n, width)
         return self.out(y if cells is None else pick(y, cells))
 
     def _fused(self, x: Tensor, cos: Tensor, sin: Tensor, cells: Tensor | None) -> Tensor:
@@ -173,9 +174,10 @@ class Generator(nn.Module):
         """What hidden states are multiplied with to give logits, [levels, size, width]: projected codebooks."""
         return self.codebooks @ self.head.code
 
-    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor, tables: Tensor | None = None) -> Tensor:
+    def logits(self, hidden: Tensor, codes: Tensor, level: Tensor | int, tables: Tensor | None = None) -> Tensor:
         """Logits [M, size] of one level's code, given the hidden states [M, width] and the codes [M, levels] of which
-        the first `level` (int64 scalar) are known. `tables` is what `self.tables()` gives, if it is at hand."""
+        the first `level` are known; a `level` that is no tensor keeps no device waiting. `tables` is what
+        `self.tables()` gives, if it is at hand."""
         x = self.head(hidden, self.prefix(codes, level), level)
         table = self.codebooks[level] @ self.head.code[level] if tables is None else tables[level]
         return (x @ self.head.out[level]) @ table.T + self.head.bias[level]
@@ -198,7 +200,7 @@ class Generator(nn.Module):
             return x @ (self.head.out @ self.tables().mT)[level] + self.head.bias[level]
         return x @ self.head.out[level] @ (self.codebooks[level] @ self.head.code[level]).T + self.head.bias[level]
 
-    def prefix(self, codes: Tensor, level: Tensor) -> Tensor:
+    def prefix(self, codes: Tensor, level: Tensor | int) -> Tensor:
         """Of codes [M, levels] the sum [M, dim] of the vectors of the first `level`."""
         levels, size, _ = self.codebooks.shape
         vectors = F.embedding(codes + size * torch.arange(levels, device=codes.device), self.codebooks.flatten(0, 1))

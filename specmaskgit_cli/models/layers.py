@@ -28,10 +28,15 @@ class ConvNeXtBlock(nn.Module):
 
 
 def full_precision(x: Tensor) -> AbstractContextManager:
-    """Out of mixed precision on a CPU, where depthwise convolutions in bfloat16 take four times as long."""
+    """Out of mixed precision on a CPU, where depthwise convolutions and attention are slower in bfloat16."""
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return nullcontext()
-    return torch.autocast("cpu", enabled=False)
+    return without_autocast("cpu")
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """Out of mixed precision on a type of device, for what needs all digits, such as distances to codes."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..checkpoint.layout import Checkpoint
-from ..config.settings import differing
+from ..config.settings import VocoderConfig, differing
 from ..errors import SmgError, UsageError
 from .base import Runtime
 
@@ -15,7 +15,7 @@ def open_runtime(
     backend: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
-    vocoder: Checkpoint | None = None,
+    vocoder: Checkpoint | VocoderConfig | None = None,
 ) -> Runtime:
     """The runtime for a checkpoint.
 
@@ -23,7 +23,7 @@ def open_runtime(
         backend: "onnx", "torch", or "auto": torch where a device other than the CPU is named, else ONNX Runtime.
         device: "cpu", or what torch calls another one ("cuda", "cuda:1", "mps").
         threads: CPU threads; None takes all that this process may use.
-        vocoder: another checkpoint to take the vocoder from.
+        vocoder: another checkpoint to take the vocoder from, or the settings of one that needs no weights.
 
     Raises:
         SmgError: unknown backend, ONNX Runtime asked for another device than the CPU, torch or its device missing, or
@@ -35,7 +35,7 @@ def open_runtime(
         raise UsageError(f"unknown backend {backend!r}; use one of {', '.join(BACKENDS)}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; use 1 or more")
-    if vocoder and (other := differing(vocoder.config.mel, checkpoint.config.mel)):
+    if isinstance(vocoder, Checkpoint) and (other := differing(vocoder.config.mel, checkpoint.config.mel)):
         raise SmgError(
             f"the vocoder of {vocoder.directory} was made for other mels than {checkpoint.config.name!r} has: {other}"
         )

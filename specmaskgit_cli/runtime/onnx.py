@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
+from ..config.settings import VocoderConfig
 from ..errors import SmgError
+from ..models.parts import PARTS
 from .base import Runtime
 
 
@@ -17,12 +20,31 @@ class OnnxRuntime(Runtime):
 
     backend = "onnx"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None):
+    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | VocoderConfig | None = None):
         super().__init__(checkpoint, threads, vocoder)
         self._sessions: dict[str, object] = {}
         self._inputs: dict[str, set[str]] = {}
 
-    def _run(self, graph: str, *shape: int, **inputs: np.ndarray) -> np.ndarray:
+    def _compute(self, part, inputs):
+        if part.graph == "generator" and not self._takes("generator", "cells"):
+            return self._cells_of_all(**inputs)
+        if part.graph == "head" and not self._takes("head", "against"):
+            return self._guided_afterwards(**inputs)
+        return self._run(part.graph, part.signature(self.config).output_shape(inputs), inputs)
+
+    def _cells_of_all(self, cells: np.ndarray, **inputs: np.ndarray) -> np.ndarray:
+        """Hidden states by a graph that earlier versions packed, which gives those of all cells."""
+        batch, *grid = inputs["mask"].shape
+        states = self._run("generator", (batch, math.prod(grid), self.config.generator.width), inputs)
+        return np.take_along_axis(states, cells[..., None], 1)
+
+    def _guided_afterwards(self, against: np.ndarray, scale: np.ndarray, **inputs: np.ndarray) -> np.ndarray:
+        """Logits by a graph that earlier versions packed, which knows no guidance."""
+        logits = self._run("head", (len(inputs["hidden"]), self.config.tokenizer.codebook_size), inputs)
+        own = logits[: len(scale)]
+        return own + scale[:, None] * (own - logits[against])
+
+    def _run(self, graph: str, shape: tuple[int, ...], inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The output of a graph, which has to be of a shape and finite: files that were checked can still be wrong."""
         session = self._session(graph)
         try:
@@ -50,17 +72,20 @@ class OnnxRuntime(Runtime):
         return name in self._inputs[graph]
 
     def _misfit(self, graph: str, reason: str) -> SmgError:
-        path = self.source(graph).directory / f"onnx/{graph}.onnx"
+        path = self.checkpoint_of(graph).directory / PARTS[graph].file
         reason = reason.splitlines()[0] if reason else "no reason given"
         return SmgError(f"{path}: does not fit the files beside it ({reason}); pull or pack the model again")
 
     def _open(self, graph: str):
         from . import ort
 
-        path = self.source(graph).path(f"onnx/{graph}.onnx")
+        part, checkpoint = PARTS[graph], self.checkpoint_of(graph)
+        if part.extra and part.file not in checkpoint:
+            raise SmgError(f"{checkpoint.directory} has no {part.file}; pack it again, or use --backend torch")
+        path = checkpoint.path(part.file)
         options = ort.session_options(self.threads)
         weights = self.weights(graph)
-        names = _names(self.source(graph).path(f"onnx/{graph}.json"))
+        names = _names(checkpoint.path(part.names))
         missing = [name for name in names if name not in weights]
         if missing:
             raise SmgError(f"{path}: the weights beside it have no {missing[0]!r}; pull or pack it again")
@@ -71,50 +96,6 @@ class OnnxRuntime(Runtime):
         except Exception as error:  # as open_session says
             reason = str(error).splitlines()[0]
             raise SmgError(f"{path}: does not fit the weights beside it ({reason}); pull or pack it again") from None
-
-    def tower(self, mel):
-        return self._run("audio_encoder", len(mel), self.config.embedder.dim, mel=mel)
-
-    def clap(self, features):
-        return self._run("audio_encoder", len(features), self.config.embedder.dim, features=features)
-
-    def encode(self, mel):
-        shape = self.config.rows, mel.shape[2] // self.config.tokenizer.patch_frames, self.config.tokenizer.levels
-        return self._run("tokenizer_encoder", len(mel), *shape, mel=mel)
-
-    def decode(self, tokens, noise):
-        return self._run("tokenizer_decoder", *noise.shape, tokens=tokens, noise=noise)
-
-    def hidden(self, tokens, mask, condition, dropped, cells):
-        inputs = {"tokens": tokens, "mask": mask, "condition": condition, "dropped": dropped}
-        width = self.config.generator.width
-        if self._takes("generator", "cells"):
-            return self._run("generator", *cells.shape, width, **inputs, cells=cells)
-        states = self._run("generator", len(tokens), mask[0].size, width, **inputs)
-        return np.take_along_axis(states, cells[..., None], 1)
-
-    def features(self, tokens, mask, condition, dropped):
-        if "onnx/features.onnx" not in self.checkpoint:
-            raise SmgError(
-                f"{self.checkpoint.directory} has no onnx/features.onnx; pack it again, or use --backend torch"
-            )
-        shape = len(tokens), self.config.generator.layers + 1, mask[0].size, self.config.generator.width
-        return self._run("features", *shape, tokens=tokens, mask=mask, condition=condition, dropped=dropped)
-
-    def logits(self, hidden, codes, level, against, scale):
-        inputs = {"hidden": hidden, "codes": codes, "level": np.array(level, np.int64)}
-        size = self.config.tokenizer.codebook_size
-        if self._takes("head", "against"):
-            return self._run("head", len(scale), size, **inputs, against=against, scale=scale)
-        logits = self._run("head", len(hidden), size, **inputs)
-        own = logits[: len(scale)]
-        return own + scale[:, None] * (own - logits[against])
-
-    def vocode(self, mel):
-        return self._run("vocoder", len(mel), mel.shape[2] * self.config.mel.hop_length, mel=mel)
-
-    def estimate(self, found, known, heard):
-        return self._run("envelope", *found.shape[:2], known.shape[1], found=found, known=known, heard=heard)
 
 
 def _names(path: Path) -> list[str]:

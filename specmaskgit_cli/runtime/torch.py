@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..checkpoint.layout import Checkpoint
+from ..config.settings import VocoderConfig
 from ..errors import SmgError
+from ..models.parts import PARTS
 from .base import Runtime
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .onnx import OnnxRuntime
 
 
 class TorchRuntime(Runtime):
@@ -16,7 +22,10 @@ class TorchRuntime(Runtime):
 
     backend = "torch"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | None = None, device: str = "cpu"):
+    def __init__(
+        self, checkpoint: Checkpoint, threads: int, vocoder: Checkpoint | VocoderConfig | None = None,
+        device: str = "cpu",
+    ):  # fmt: skip
         """Raises SmgError where torch or the device is missing."""
         super().__init__(checkpoint, threads, vocoder)
         try:
@@ -29,77 +38,39 @@ class TorchRuntime(Runtime):
             raise SmgError(f"device {device!r} is not available to torch on this machine; use cpu") from None
         torch.set_num_threads(threads)
         self.torch, self.device = torch, torch.device(device)
-        self._models: dict[str, object] = {}
+        self._models: dict[str, nn.Module | None] = {}
 
-    def model(self, graph: str):
-        """The model that holds a graph, with the checkpoint's weights."""
-        name = graph.removesuffix("_encoder").removesuffix("_decoder") if graph.startswith("tokenizer") else graph
-        if name not in self._models:
-            model = self._build(name)
-            tensors = {k: self.torch.from_numpy(v) for k, v in self.weights(graph).items()}
-            try:
-                model.load_state_dict(tensors)
-            except RuntimeError as error:
-                reason = str(error).splitlines()[0]
-                raise SmgError(
-                    f"{self.checkpoint.directory}: {name} weights do not fit config.json ({reason})"
-                ) from None
-            self._models[name] = model.to(self.device).eval().requires_grad_(False)
-        return self._models[name]
+    def model(self, graph: str) -> nn.Module | None:
+        """The network that a graph belongs to, with the checkpoint's weights; None for one kept as a graph alone."""
+        network = PARTS[graph].network
+        if network.section not in self._models:
+            self._models[network.section] = self._load(graph)
+        return self._models[network.section]
 
-    def _build(self, name: str):
-        from ..models.embedder import AudioTower
-        from ..models.envelope import EnvelopeEstimator
-        from ..models.generator import Generator
-        from ..models.tokenizer import Tokenizer
-        from ..models.vocoders.base import build_vocoder
+    def _load(self, graph: str) -> nn.Module | None:
+        checkpoint, network = self.checkpoint_of(graph), PARTS[graph].network
+        model = network.build(checkpoint.config)
+        if model is None:
+            return None
+        try:
+            model.load_state_dict({name: self.torch.from_numpy(a) for name, a in self.weights(graph).items()})
+        except RuntimeError as error:
+            path, reason = checkpoint.directory / network.weights, str(error).splitlines()[0]
+            raise SmgError(f"{path}: weights do not fit config.json ({reason})") from None
+        return model.to(self.device).eval().requires_grad_(False)
 
-        config = self.config
-        if name == "tokenizer":
-            return Tokenizer(config.tokenizer, config.mel)
-        if name == "generator":
-            return Generator(config.generator, config.tokenizer, config.rows)
-        if name == "audio_encoder":
-            return AudioTower(config.embedder, config.mel)
-        if name == "envelope":
-            return EnvelopeEstimator(config.envelope)
-        return build_vocoder(self.source("vocoder").config.vocoder, config.mel)
-
-    def _call(self, function, *arrays: np.ndarray) -> np.ndarray:
+    def _compute(self, part, inputs):
+        model = self.model(part.graph)
+        if model is None:
+            return self._on_onnx.run(part.graph, **inputs)
+        arrays = (inputs[array.name] for array in part.signature(self.config).inputs)
         with self.torch.inference_mode():
-            return function(*(self.torch.as_tensor(a, device=self.device) for a in arrays)).cpu().numpy()
-
-    def tower(self, mel):
-        return self._call(self.model("audio_encoder"), mel)
-
-    def clap(self, features):
-        return self._on_onnx.clap(features)
+            made = getattr(model, part.method)(*(self.torch.as_tensor(array, device=self.device) for array in arrays))
+        return made.cpu().numpy()
 
     @functools.cached_property
-    def _on_onnx(self):
-        """A CLAP is kept as a graph alone, as the text encoder is."""
+    def _on_onnx(self) -> OnnxRuntime:
+        """For what is kept as a graph alone."""
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(self.checkpoint, self.threads)
-
-    def encode(self, mel):
-        return self._call(self.model("tokenizer_encoder").encode, mel)
-
-    def decode(self, tokens, noise):
-        return self._call(self.model("tokenizer_decoder").decode, tokens, noise)
-
-    def hidden(self, tokens, mask, condition, dropped, cells):
-        return self._call(self.model("generator").hidden, tokens, mask, condition, dropped, cells)
-
-    def features(self, tokens, mask, condition, dropped):
-        return self._call(self.model("generator").features, tokens, mask, condition, dropped)
-
-    def logits(self, hidden, codes, level, against, scale):
-        level = np.array(level, np.int64)
-        return self._call(self.model("generator").guided_logits, hidden, codes, level, against, scale)
-
-    def vocode(self, mel):
-        return self._call(self.model("vocoder"), mel)
-
-    def estimate(self, found, known, heard):
-        return self._call(self.model("envelope"), found, known, heard)

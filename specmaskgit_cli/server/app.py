@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -26,21 +23,19 @@ from ..pipeline import Pipeline, Progress
 from ..sounds.record import check_size, task_options
 from ..spectrogram.mel import band_edges
 from ..tasks import TASKS, check_made
+from .guard import Guard, error_answer
 from .jobs import Job, Queue, QueueFull
 from .sounds import MAX_SAMPLES, MAX_SECONDS, MAX_UPLOAD_BYTES, Entry, Sounds
 
 STATIC = Path(__file__).parent / "static"
 MAX_REQUEST_BYTES = 64 << 10
+PAUSE_SECONDS, BODY_SECONDS = 15, 300  # between blocks of a request, and for all of it
+MAX_ARRIVING = 4  # uploads at once
 # Below those of the options, because others may be waiting.
 LIMITS = {"seconds": 120, "num": 10, "steps": 64, "candidates": 8}
 MAX_BOXES = 16
+MAX_WORK = 20_000  # seconds of sound times steps: about two minutes on four cores
 _NOT_HERE = ("input", "like", "like_weight")  # a client names no file
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 def make_app(pipe: Pipeline, names: tuple[str, ...] = ()) -> Starlette:
@@ -70,8 +65,8 @@ def make_app(pipe: Pipeline, names: tuple[str, ...] = ()) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_Guard, names={"localhost", *(name.lower() for name in names)})],
-        exception_handlers={SmgError: _refused, HTTPException: _refused},
+        middleware=[Middleware(Guard, names={"localhost", *(name.lower() for name in names)})],
+        exception_handlers=dict.fromkeys((SmgError, HTTPException, OSError, ClientDisconnect), _refused),
         lifespan=lifespan,
     )
 
@@ -82,6 +77,7 @@ class _Page:
     def __init__(self, pipe: Pipeline):
         self._pipe, self._queue, self._sounds = pipe, Queue(), Sounds(pipe.config.mel)
         self._decoding = asyncio.Lock()  # uploads are decoded one at a time: each may take much memory
+        self._arriving = 0
 
     def close(self) -> None:
         self._queue.close()
@@ -115,7 +111,9 @@ class _Page:
         _check_limits(options)
         edited = {name: entry.about[name] for name in ("seconds", "rate", "channels")} if source else {}
         check_made(options, self._pipe.config.mel.sample_rate, **edited, most=MAX_SAMPLES)
-        job = self._queue.add(lambda progress: self._make(options, task, source, progress))
+        _check_work(options, edited.get("seconds", 0.0))
+        client = request.client.host if request.client else ""
+        job = self._queue.add(lambda progress: self._make(options, task, source, progress), client)
         return JSONResponse(self._told(job), 202)
 
     async def job(self, request: Request) -> Response:
@@ -127,7 +125,10 @@ class _Page:
 
     async def upload(self, request: Request) -> Response:
         """Take the body of the request in as a sound; its name and type are of no interest."""
+        if self._arriving >= MAX_ARRIVING:
+            raise HTTPException(503, f"{MAX_ARRIVING} sounds are arriving already; try again in a while")
         path = self._sounds.new_path()
+        self._arriving += 1
         try:
             with path.open("wb") as file:
                 async for block in _limited(request, MAX_UPLOAD_BYTES):
@@ -137,6 +138,8 @@ class _Page:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        finally:
+            self._arriving -= 1
         return JSONResponse(about, 201)
 
     async def sound(self, request: Request) -> Response:
@@ -144,16 +147,16 @@ class _Page:
 
     async def audio(self, request: Request) -> Response:
         entry = self._entry(request.path_params["id"])
-        return FileResponse(entry.path, media_type=entry.media_type)
+        return FileResponse(_there(entry.path), media_type=entry.media_type)
 
     async def image(self, request: Request) -> Response:
-        return FileResponse(self._entry(request.path_params["id"]).image)
+        return FileResponse(_there(self._entry(request.path_params["id"]).image))
 
     def _make(self, options: SamplingOptions, task: str, source: str | None, progress: Progress) -> list[dict]:
         try:
             return [self._sounds.keep_made(sound, task, source) for sound in self._pipe.make(options, progress)]
         except SmgError as error:
-            raise SmgError(str(error).replace(options.source or "\0", "the sound")) from None
+            raise SmgError(self._sounds.without_paths(str(error))) from None
 
     def _told(self, job: Job) -> dict:
         return {
@@ -176,44 +179,11 @@ class _Page:
         return entry
 
 
-class _Guard:
-    """Lets only the page itself make requests, and the browser load nothing from elsewhere.
-
-    Another site's page could reach a server on this computer by a name of its own that leads here (DNS rebinding), so
-    the host has to be an address or a known name; or by sending a form, so the origin has to be the same host.
-    """
-
-    def __init__(self, app, names: set[str]):
-        self._app, self._names = app, names
-
-    async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
-
-        async def with_headers(message):
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        if not self._known(host):
-            app = _error(f"the host {host!r} is not this page's; use its address, or name it with --host", 421)
-        elif origin is not None and origin.partition("://")[2] != host:
-            app = _error("requests from other pages are refused", 403)
-        else:
-            app = self._app
-        await app(scope, receive, with_headers)
-
-    def _known(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            if name in self._names:
-                return True
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
+def _there(path: Path) -> Path:
+    """A file of the page's folder, which may have been cleaned away; 404 if it was."""
+    if not path.is_file():
+        raise HTTPException(404, "the sound is gone from the folder of this page; make or upload it again")
+    return path
 
 
 def _described(kind: type[SamplingOptions]) -> dict[str, dict]:
@@ -239,6 +209,17 @@ def _check_limits(options: SamplingOptions) -> None:
     check_size(options)
 
 
+def _check_work(options: SamplingOptions, length: float) -> None:
+    """Raise UsageError where a task would keep the model from others for too long; `length`: of the sound to edit."""
+    new = getattr(options, "seconds", getattr(options, "join", length))
+    if boxes := getattr(options, "boxes", ()):
+        new = min(length, sum((length if box.end is None else box.end) - box.start for box in boxes))
+    times = options.num * getattr(options, "candidates", 1)
+    if new * options.steps * times > MAX_WORK:
+        what = f"{new:g} s of sound in {options.steps} steps" + (f", {times} times over," if times > 1 else "")
+        raise UsageError(f"{what} is more than this page makes at once; use less of one of them")
+
+
 async def _json(request: Request) -> dict:
     body = b"".join([block async for block in _limited(request, MAX_REQUEST_BYTES)])
     try:
@@ -251,9 +232,16 @@ async def _json(request: Request) -> dict:
 
 
 async def _limited(request: Request, limit: int):
-    """The blocks of a request's body; 413 as soon as they are too many."""
-    size = 0
-    async for block in request.stream():
+    """The blocks of a request's body; 413 as soon as they are too many, 408 where they do not come."""
+    size, blocks, began = 0, aiter(request.stream()), asyncio.get_running_loop().time()
+    while True:
+        left = BODY_SECONDS - (asyncio.get_running_loop().time() - began)
+        try:
+            block = await asyncio.wait_for(anext(blocks), min(PAUSE_SECONDS, left))
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise HTTPException(408, "the request did not come to its end; send it again") from None
         size += len(block)
         if size > limit:
             raise HTTPException(413, f"that is more than {limit / (1 << 20):.3g} MiB; use a smaller file")
@@ -262,9 +250,9 @@ async def _limited(request: Request, limit: int):
 
 def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        return _error(error.detail, error.status_code)
-    return _error(str(error), 503 if isinstance(error, QueueFull) else 400)
-
-
-def _error(line: str, status: int) -> Response:
-    return JSONResponse({"error": " ".join(line.split())}, status)
+        return error_answer(error.detail, error.status_code)
+    if isinstance(error, ClientDisconnect):  # nobody is there to read it
+        return Response(status_code=400)
+    if isinstance(error, OSError):
+        return error_answer(f"the folder of this page cannot be used: {error.strerror or 'a fault of the system'}", 507)
+    return error_answer(str(error), 503 if isinstance(error, QueueFull) else 400)

@@ -13,6 +13,7 @@ from ..pipeline import Progress
 from ..terminal import say
 
 MAX_WAITING = 20  # jobs, the running one among them
+MAX_OF_CLIENT = 8  # of them by one client
 MAX_KEPT = 200  # jobs whose outcome can still be asked for
 
 
@@ -25,6 +26,7 @@ class Job:
     """A job, as the page is told of it.
 
     Attributes:
+        client: the address that asked for it.
         state: "waiting", "running", "done" or "failed".
         progress: from 0 to 1.
         result: what the work returned, where it is done.
@@ -33,6 +35,7 @@ class Job:
     """
 
     work: Callable[[Progress], list] = field(repr=False)
+    client: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     state: str = "waiting"
     progress: float = 0.0
@@ -52,13 +55,16 @@ class Queue:
         self._jobs: dict[str, Job] = {}
         self._thread = ThreadPoolExecutor(1, "smg-ui")
 
-    def add(self, work: Callable[[Progress], list]) -> Job:
+    def add(self, work: Callable[[Progress], list], client: str = "") -> Job:
         """Queue some work, which is given a function to report its progress to. Raises QueueFull."""
-        if sum(not job.ended for job in self._jobs.values()) >= MAX_WAITING:
+        waiting = [job.client for job in self._jobs.values() if not job.ended]
+        if len(waiting) >= MAX_WAITING:
             raise QueueFull(f"{MAX_WAITING} jobs are waiting already; try again in a while")
+        if waiting.count(client) >= MAX_OF_CLIENT:
+            raise QueueFull(f"{MAX_OF_CLIENT} jobs of yours are waiting already; try again in a while")
         for old in [job for job in self._jobs.values() if job.ended][: max(0, len(self._jobs) - MAX_KEPT)]:
             del self._jobs[old.id]
-        job = Job(work)
+        job = Job(work, client)
         self._jobs[job.id] = job
         self._thread.submit(self._run, job)
         return job
@@ -90,6 +96,8 @@ class Queue:
             job.state = "done"
         except SmgError as error:
             job.error, job.state = " ".join(str(error).split()), "failed"
+        except OSError as error:
+            job.error, job.state = f"the folder of this page cannot be used: {error.strerror}", "failed"
         except MemoryError:
             job.error, job.state = "out of memory; try fewer seconds or sounds", "failed"
         except BaseException as error:  # as a panic of a library in Rust is no Exception

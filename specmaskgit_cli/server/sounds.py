@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tempfile
 import threading
@@ -82,7 +83,12 @@ class Sounds:
             return self._keep(path, {"task": "upload", "source": None, "options": {}, "loops": False, "warnings": []})
         except SmgError as error:
             path.unlink(missing_ok=True)
-            raise SmgError(str(error).replace(str(path), "the file")) from None
+            raise SmgError(self.without_paths(str(error).replace(str(path), "the file"))) from None
+
+    def without_paths(self, text: str) -> str:
+        """A message without where the sounds lie, which is not for those who only see the page."""
+        folder = re.escape(self._folder.name)
+        return re.sub(folder, "the folder of this page", re.sub(rf"{folder}[/\\\\]\w+(\.\w+)*", "the sound", text))
 
     def close(self) -> None:
         self._folder.cleanup()

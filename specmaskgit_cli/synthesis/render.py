@@ -6,12 +6,11 @@ import numpy as np
 
 from ..audio.levels import crossfade
 from ..runtime.base import Runtime
-from ..spectrogram.griffin_lim import Known, griffin_lim
+from ..spectrogram.griffin_lim import Known
 from ..spectrogram.mel import noise_mel
 
 MEL_COLUMNS = 64  # of the token grid, decoded at a time
 WAVE_FRAMES = 1024  # of mel, vocoded at a time
-JOIN_ITERATIONS = 16  # of Griffin-Lim, to bring new sound in phase with what is around it
 OVERLAP_FRAMES = 16  # by which vocoded pieces overlap: about 0.2 s
 
 
@@ -29,7 +28,7 @@ def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator
     for start in range(0, columns, MEL_COLUMNS):
         stop = min(start + MEL_COLUMNS, columns)
         low, high = max(0, start - context), min(columns, stop + context)
-        mel = runtime.decode(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
+        mel = runtime.decode_tokens(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
         pieces.append(mel[:, (start - low) * patch : (stop - low) * patch])
     return np.concatenate(pieces, axis=1)
 
@@ -39,8 +38,7 @@ def mel_to_waveform(
 ) -> np.ndarray:
     """Natural-log mel [n_mels, frames] to waveform float32 [frames * hop_length], by the checkpoint's vocoder.
 
-    `rng` draws the first phases of Griffin-Lim; neural vocoders draw nothing. What is `known` of the waveform stays,
-    and the rest is made to join it.
+    `rng` and `known` as of `runtime.vocoder.Vocoder.vocode`.
     """
     hop, frames = runtime.config.mel.hop_length, mel.shape[1]
     pieces: list[np.ndarray] = []
@@ -48,7 +46,7 @@ def mel_to_waveform(
         # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
         low = max(0, start - OVERLAP_FRAMES)
         stop = frames if frames - start < 2 * WAVE_FRAMES else start + WAVE_FRAMES
-        piece = _vocode(runtime, mel[:, low:stop], rng, known and known.cut(low, stop, hop))
+        piece = runtime.vocode(mel[:, low:stop], rng, known and known.cut(low, stop, hop))
         if pieces:
             overlap = (start - low) * hop
             joined = crossfade(pieces[-1][-overlap:], piece[:overlap], overlap)
@@ -58,14 +56,3 @@ def mel_to_waveform(
         if stop == frames:
             break
     return np.concatenate(pieces)
-
-
-def _vocode(runtime: Runtime, mel: np.ndarray, rng: np.random.Generator, known: Known | None) -> np.ndarray:
-    vocoder = runtime.source("vocoder").config.vocoder
-    if vocoder.kind == "griffin-lim":
-        iterations = max(vocoder.iterations, JOIN_ITERATIONS) if known else vocoder.iterations
-        return griffin_lim(mel, runtime.config.mel, iterations, rng=rng, known=known)
-    waveform = runtime.vocode(mel[None])[0]
-    if known is None:
-        return waveform
-    return griffin_lim(mel, runtime.config.mel, JOIN_ITERATIONS, rng=rng, known=known, start=waveform)

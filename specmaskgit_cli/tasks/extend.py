@@ -111,7 +111,7 @@ def _levels(request: Request, wave: np.ndarray, length: int, known: np.ndarray) 
     cfg = request.pipe.config.mel
     found = envelope(wave, cfg, len(known))
     heard = np.arange(len(found)) * step_samples(cfg) < length
-    return request.pipe.runtime.estimate(found[None], known[None], heard[None])[0]
+    return request.pipe.runtime.estimate_envelope(found[None], known[None], heard[None])[0]
 
 
 def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:

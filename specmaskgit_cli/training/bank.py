@@ -13,6 +13,7 @@ from ..conditioning.style import Projection
 from ..config.settings import CheckpointConfig
 from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
 from ..data.clips import ClipCache
+from ..durable import usual_rights
 
 PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
 CONSIDERED = 48
@@ -55,4 +56,4 @@ def write_bank(folder: Path, *banks: Bank) -> None:
     contours = np.concatenate([bank.contours for bank in banks if len(bank.styles)])
     path = folder / FILE
     save_file(tensors | ({"contours": contours} if contours.shape[2] else {}), path)
-    path.chmod(0o644)
+    usual_rights(path)

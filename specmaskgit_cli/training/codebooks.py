@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.layers import without_autocast
 from ..models.tokenizer import Tokenizer
 
 DECAY = 0.98
@@ -22,10 +23,14 @@ class TrainableTokenizer(nn.Module):
         self.register_buffer("counts", torch.ones(books.shape[:2]))
         self.register_buffer("sums", books.clone())
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
+        self._fitted = False
 
     @property
     def fitted(self) -> bool:
-        return bool(self.is_fitted)
+        """Whether the codebooks were fitted; asked at every step, so that it should not wait for a device."""
+        if not self._fitted:
+            self._fitted = bool(self.is_fitted)
+        return self._fitted
 
     @property
     def levels(self) -> int:
@@ -39,9 +44,9 @@ class TrainableTokenizer(nn.Module):
             shared = mine[name][: len(tensor)] if tensor.ndim else mine[name]
             shared.copy_(tensor)
 
-    def used(self) -> float:
+    def used(self) -> Tensor:
         """Mean share of a level's codes that are in use."""
-        return float((self.counts > 0.3).float().mean())
+        return (self.counts > 0.3).float().mean()
 
     @torch.no_grad()
     def fit(self, latents: Tensor, rng: np.random.Generator, first: int = 0) -> None:
@@ -73,7 +78,7 @@ class TrainableTokenizer(nn.Module):
         [levels, n, dim])."""
         flat = z.reshape(-1, z.shape[-1])
         codes, residuals = [], [flat.detach().float()]
-        with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        with torch.no_grad(), without_autocast(z.device.type):
             for book in self.tokenizer.quantizer.codebooks:
                 codes.append(nearest(residuals[-1], book))
                 residuals.append(residuals[-1] - book[codes[-1]])
@@ -87,9 +92,9 @@ class TrainableTokenizer(nn.Module):
         """Move the codebooks towards the means of what was coded with them."""
         self.counts.lerp_(seen.counts, 1 - DECAY)
         self.sums.lerp_(seen.sums, 1 - DECAY)
-        for level, residual in enumerate(seen.residuals):
+        for level, residual in enumerate(seen.residuals if seen.residuals.shape[1] else ()):
             dead = (self.counts[level] < 0.1).nonzero()[:, 0]
-            if len(dead) and len(residual):
+            if len(dead):
                 pick = torch.from_numpy(rng.integers(len(residual), size=len(dead))).to(residual.device)
                 self.sums[level][dead] = residual[pick]
                 self.counts[level][dead] = 1.0
@@ -125,5 +130,6 @@ def nearest(x: Tensor, book: Tensor) -> Tensor:
 
 def assign(index: Tensor, x: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Counts [size] and sums [size, dim] of the x of each index."""
-    counts = torch.bincount(index, minlength=size).to(x.dtype)
+    counts = torch.zeros(size, dtype=x.dtype, device=x.device)
+    counts.index_add_(0, index, torch.ones_like(index, dtype=x.dtype))
     return counts, torch.zeros(size, x.shape[1], dtype=x.dtype, device=x.device).index_add_(0, index, x)

@@ -13,13 +13,9 @@ from torch import Tensor, nn
 from ..checkpoint.layout import SUMS, Checkpoint, load_checkpoint
 from ..config.settings import CheckpointConfig
 from ..errors import SmgError
+from ..models.parts import NETWORKS, parts_of
 from ..runtime.onnx import OnnxRuntime
 from ..threads import allowed_threads
-
-_FILES = {
-    "embedder": ("onnx/audio_encoder.onnx", "onnx/audio_encoder.json", "audio_encoder.safetensors"),
-    "vocoder": ("onnx/vocoder.onnx", "onnx/vocoder.json", "vocoder.safetensors"),
-}
 
 
 class ClapTower(nn.Module):
@@ -55,8 +51,8 @@ def part_of(directory: Path) -> tuple[str, Checkpoint]:
         SmgError: it is no converted vocoder or CLAP.
     """
     checkpoint = load_checkpoint(directory)
-    stages = [stage for stage, files in _FILES.items() if files[0] in checkpoint]
-    if "generator.safetensors" in checkpoint or len(stages) != 1:
+    stages = [stage for stage, network in NETWORKS.items() if network.weights in checkpoint]
+    if len(stages) != 1 or NETWORKS[stages[0]].needed:
         raise SmgError(f"{directory}: neither a training run nor a converted vocoder or CLAP; name such a directory")
     return stages[0], checkpoint
 
@@ -64,5 +60,6 @@ def part_of(directory: Path) -> tuple[str, Checkpoint]:
 def copy_part(directory: Path, folder: Path) -> None:
     """Copy a converted part's files, each checked, into a checkpoint that is being made."""
     stage, checkpoint = part_of(directory)
-    for file in _FILES[stage]:
+    network = NETWORKS[stage]
+    for file in (network.weights, *(file for part in parts_of(network) for file in (part.file, part.names))):
         shutil.copyfile(checkpoint.path(file), folder / file)

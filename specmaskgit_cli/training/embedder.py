@@ -16,6 +16,7 @@ from ..data.caption_embeddings import CaptionBank
 from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..models.embedder import AudioTower
+from ..models.parts import AUDIO_ENCODER
 from . import distributed
 from .loop import Stage, TrainOptions, load_run, run_config
 from .parts import Part
@@ -67,7 +68,7 @@ class EmbedderStage(Stage):
         contrast = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
         near = 1 - (audio * text).sum(1).mean()
         loss = contrast + near
-        logs = {"contrast": share * float(contrast.detach()), "distance": share * float(near.detach())}
+        logs = {"contrast": share * contrast.detach(), "distance": share * near.detach()}
         return loss - (1 - share) * loss.detach(), logs
 
     def validate(self):
@@ -117,7 +118,7 @@ def load_tower(given: Path, config: CheckpointConfig) -> AudioTower:
         return ClapTower(given, config)
     trained = TrainableEmbedder(AudioTower(found, config.mel))
     if (given / SUMS).exists():
-        tensors = load_checkpoint(given).tensors("audio_encoder.safetensors")
+        tensors = load_checkpoint(given).tensors(AUDIO_ENCODER.weights)
         trained.tower.load_state_dict({name: torch.from_numpy(value).float() for name, value in tensors.items()})
         return trained.tower.eval().requires_grad_(False)
     return load_run(given, trained).tower.requires_grad_(False)

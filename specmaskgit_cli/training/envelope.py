@@ -69,7 +69,7 @@ class EnvelopeStage(Stage):
         made = torch.where(made < floor, floor + BELOW * (made - floor), made)
         distance = _distance(made, torch.maximum(target, floor), known, heard, TEXTURE)
         loss = part.share(self.options.batch) * distance
-        return loss, {"distance": float(loss.detach())}
+        return loss, {"distance": loss.detach()}
 
     def validate(self):
         """Root mean square errors in nats over missing bands, means over steps; half and 0.7 of the bands are known."""

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoint.building import check_free, new_checkpoint
 from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
 from ..conditioning.bank import Bank, joined
@@ -30,16 +31,19 @@ from ..decoding.core import decode
 from ..decoding.settings import DecodeSettings
 from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
+from ..models.parts import GENERATOR
 from ..runtime.torch import TorchRuntime
 from ..synthesis.prompts import Conditions
 from .bank import make_bank, write_bank
 from .card import credits
-from .generator import CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage, mask_counts, mask_order
+from .generator import CANVASES, CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage
 from .guided import told
 from .loop import TrainOptions, load_run, train
-from .pack import check_free, labels_of, new_checkpoint, write_known_sounds
+from .masks import Masks
 from .pack import known_sounds as sounds_of
+from .pack import labels_of, write_known_sounds
 
+CANVASES_PER_CLIP = 40
 REHEARSED = 64  # grids that the old model makes
 REHEARSAL_SHARE = 0.1  # of the time that may go into making them
 REHEARSAL = DecodeSettings(steps=8)
@@ -96,6 +100,7 @@ class FinetuneStage(GeneratorStage):
         super().__init__(
             runtime.config, options, train, val, runtime.model("tokenizer_encoder"), runtime.embed_text,
             model=copy.deepcopy(self.old).requires_grad_(True),
+            canvases=min(CANVASES, CANVASES_PER_CLIP * len(train.clips)),
         )  # fmt: skip
         self.replay = _replay(runtime, known, seconds, options) if tuning.rehearsal else None
 
@@ -106,10 +111,10 @@ class FinetuneStage(GeneratorStage):
         loss, logs = super().loss(part, drawn)
         if self.replay is None:
             return loss, logs
-        columns = drawn[1].shape[2]
+        columns = drawn.tokens.shape[2]
         size = self._size(min(columns, self.typical), self.tuning.rehearsal)
         kept = self._divergence(part.rng(REHEARSE), size, columns)
-        return loss + self.tuning.keep * kept, {"first": logs["first"], "kept": float(kept.detach())}
+        return loss + self.tuning.keep * kept, {"first": logs["first"], "kept": kept.detach()}
 
     def _divergence(self, rng, size: int, columns: int) -> Tensor:
         """Kullback-Leibler divergence from the old model at masked positions of rehearsed grids, weighted as the loss
@@ -119,8 +124,8 @@ class FinetuneStage(GeneratorStage):
         start = int(rng.integers(max(1, grids.shape[2] - columns + 1)))
         tokens, condition = grids[chosen][:, :, start : start + columns], self._from(conditions[chosen], start)
         grid = tokens.shape[1:3]
-        mask = mask_order([rng] * size, grid) < mask_counts(rng, size, grid)[:, None, None]
-        mask = torch.from_numpy(mask).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        mask = Masks.draw(size, tuple(grid), generator, self.device).cells
         dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
         if limit := self.old.config.guidance:
             scale = limit * rng.random(size) * (rng.random(size) < self.guided_share)
@@ -260,7 +265,7 @@ def _copy(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _finished(run: Path, stage: FinetuneStage, folder: Path) -> None:
     model = as_stored(load_run(run, copy.deepcopy(stage.old).cpu()))
-    save_half(model, folder / "generator.safetensors", skip={"codebooks"})
+    save_half(model, folder / GENERATOR.weights, skip=GENERATOR.shared)
 
 
 def _describe(checkpoint: Checkpoint, folder: Path, name: str, count: int, section: str, clips) -> None:

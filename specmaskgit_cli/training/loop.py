@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -21,8 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..config.settings import CheckpointConfig, from_dict, to_dict
+from ..durable import put, usual_rights
 from ..errors import SmgError
 from . import distributed
+from .memory import keep_freed_memory
 from .optim import Optimizers
 from .parts import Part, drawn_parts
 
@@ -56,6 +57,7 @@ class Stage:
     model: nn.Module  # all that is saved; parameters with requires_grad are trained
     progress: float = 0.0  # share of the budget spent, kept by the loop
     settings: dict = {}  # of the stage itself, recorded beside the loop's
+    drawn_ahead: bool = True  # whether `draw` may run in worker processes, which have no device
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions):
         self.config, self.options, self.device = config, options, torch.device(options.device)
@@ -68,8 +70,9 @@ class Stage:
         """The examples of a part, as CPU tensors, wherever it is called."""
         raise NotImplementedError
 
-    def loss(self, part: Part, drawn) -> tuple[Tensor, dict[str, float]]:
-        """What drawn examples add to the loss of the whole batch, and to what is logged beside it."""
+    def loss(self, part: Part, drawn) -> tuple[Tensor, dict[str, Tensor]]:
+        """What drawn examples add to the loss of the whole batch, and to what is logged beside it; as tensors, since
+        asking a device for numbers at every step keeps it waiting."""
         raise NotImplementedError
 
     def finish(self, step: int) -> None:
@@ -99,6 +102,7 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
     Returns the last validation metrics, in the first of several processes.
     """
     options = stage.options
+    keep_freed_memory()
     directory.mkdir(parents=True, exist_ok=True)
     stage.model.to(stage.device).train()
     distributed.from_first(*(t for t in stage.model.state_dict().values() if t.is_floating_point()))
@@ -123,14 +127,14 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
             stage.progress, stopped = distributed.agree(progress, bool(stop), stage.device)
             if stopped or stage.progress >= 1:
                 break
-            logs: dict[str, float] = {}
+            logs: dict[str, float | Tensor] = {}
             for part, drawn in itertools.islice(parts, options.accumulate):
                 torch.manual_seed(options.seed * 1_000_003 + run.step + (part.index << 40))
                 with autocast:
                     loss, beside = stage.loss(part, drawn)
                 if loss.requires_grad:
                     loss.backward()
-                for key, value in {"loss": float(loss.detach()), **beside}.items():
+                for key, value in {"loss": loss.detach(), **beside}.items():
                     logs[key] = logs.get(key, 0.0) + value
             distributed.add_up_gradients(stage.model)
             stage.finish(run.step)
@@ -145,7 +149,7 @@ def train(stage: Stage, directory: Path, report=print) -> dict[str, float]:
             now = time.monotonic()
             if now - last > 20:
                 rate = run.step / max(run.seconds, 1e-9)
-                text = " ".join(f"{k} {v:.4f}" for k, v in smooth.items())
+                text = " ".join(f"{k} {float(v):.4f}" for k, v in smooth.items())
                 report(f"{stage.name} step {run.step} {stage.progress:.0%} {rate:.2f} steps/s {text}")
                 last = now
             if now - validated > 60 * options.validate_minutes:
@@ -212,12 +216,13 @@ class _Run:
             "optimizers": self.optimizers.state_dict(), "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(state, self.directory / "state.tmp")
-        os.replace(self.directory / "state.tmp", self.directory / "state.pt")
+        put(self.directory / "state.tmp", self.directory / "state.pt")
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
         save_file(tensors, self.directory / "model.tmp")
-        os.replace(self.directory / "model.tmp", self.directory / "model.safetensors")
+        usual_rights(self.directory / "model.tmp")
+        put(self.directory / "model.tmp", self.directory / "model.safetensors")
 
-    def validate(self, smooth: dict[str, float], report) -> dict[str, float]:
+    def validate(self, smooth: dict[str, float | Tensor], report) -> dict[str, float]:
         """Metrics in process 0; the others have none, and wait for it at their next sum."""
         if distributed.rank():
             return {}
@@ -225,7 +230,8 @@ class _Run:
         with torch.no_grad():
             metrics = self.stage.validate()
         self.stage.model = trained
-        line = {"step": self.step, "minutes": round(self.seconds / 60, 2)} | smooth
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2)}
+        line |= {key: float(value) for key, value in smooth.items()}
         line |= {f"val_{key}": value for key, value in metrics.items()}
         with open(self.directory / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
@@ -233,8 +239,9 @@ class _Run:
         return metrics
 
 
-def load_run(directory: Path, model: nn.Module) -> nn.Module:
-    """Put a run's averaged weights into `model`; float32, eval mode.
+def load_run(directory: Path, model: nn.Module, trained_as: str = "") -> nn.Module:
+    """Put a run's averaged weights into `model`; float32, eval mode. `trained_as` is what the run's model calls it,
+    where it is but a part of that.
 
     Raises:
         SmgError: there is no finished save, or it is of another shape.
@@ -243,7 +250,9 @@ def load_run(directory: Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise SmgError(f"{directory}: no model.safetensors; has this run saved yet?")
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        prefix = f"{trained_as}." if trained_as else ""
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     except RuntimeError as error:
         raise SmgError(f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
     return model.eval()

@@ -71,7 +71,7 @@ class Optimizers:
         if matrices:
             self.parts.append(Muon(matrices, muon_lr, weight_decay=weight_decay, dtype=dtype))
         if others:
-            self.parts.append(torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0))
+            self.parts.append(torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True))
         self.base = [[g["lr"] for g in part.param_groups] for part in self.parts]
 
     def step(self, scale: float) -> None:

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file as save_arrays
+from torch import nn
 
-from ..checkpoint.layout import write_config, write_sums
+from ..checkpoint.building import check_free, new_checkpoint
+from ..checkpoint.layout import write_config
 from ..config.limits import check_config
-from ..config.settings import CheckpointConfig, EnvelopeConfig, differing
+from ..config.settings import CheckpointConfig, differing
 from ..data.captions import paraphrases
 from ..data.clips import ClipCache
+from ..durable import usual_rights
 from ..errors import SmgError
-from ..export.graphs import (
-    as_stored,
-    export_audio_encoder,
-    export_envelope,
-    export_generator,
-    export_tokenizer,
-    export_vocoder,
-    save_half,
-)
-from ..models.embedder import AudioTower
-from ..models.envelope import EnvelopeEstimator
-from ..models.generator import Generator
-from ..models.vocoders.base import build_vocoder
+from ..export.graphs import as_stored, share, write_network
+from ..models.parts import NETWORKS, TEXT_FILES
 from ..runtime.text import TextEncoder
 from .bank import make_bank, write_bank
 from .converted import copy_part, is_converted, part_of
 from .generator import projection
 from .loop import load_run, run_config
-from .tokenizer import new_tokenizer
 
 
 def pack(
@@ -49,8 +37,8 @@ def pack(
     """Write a checkpoint directory from one run of each stage.
 
     Args:
-        runs: run directories, in any order; tokenizer and generator are needed, a vocoder is optional (without one
-            the checkpoint uses Griffin-Lim), so are an embedder, which may be converted as well, and an envelope.
+        runs: run directories, in any order, of which some may be converted; tokenizer and generator are needed. Without
+            a vocoder the checkpoint uses Griffin-Lim, without an envelope or an embedder it has none.
         text_files: directory with onnx/text_encoder.onnx and text/tokenizer.json.
         clips: training clips, from which the list of known sounds and their styles are made.
         documents: texts to write beside the model by file name, such as the model card README.md.
@@ -67,29 +55,6 @@ def pack(
             (building / file).write_text(text, encoding="utf-8")
 
 
-def check_free(output: Path) -> None:
-    """Raise SmgError unless nothing, or an empty directory, is at `output`."""
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise SmgError(f"{output}: already exists; choose another -o or remove it")
-
-
-@contextlib.contextmanager
-def new_checkpoint(output: Path) -> Iterator[Path]:
-    """Yield a directory to build a checkpoint in; with its SHA256SUMS it becomes `output` if the block ends well."""
-    check_free(output)
-    building = output.with_name(f".{output.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    (building / "onnx").mkdir(parents=True)
-    try:
-        yield building
-        write_sums(building)
-        if output.exists():
-            output.rmdir()
-        os.replace(building, output)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
 def _by_stage(runs: list[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for run in runs:
@@ -101,9 +66,9 @@ def _by_stage(runs: list[Path]) -> dict[str, Path]:
         if stage in found:
             raise SmgError(f"{run} and {found[stage]}: both are of the stage {stage}; name one")
         found[stage] = run
-    for needed in ("tokenizer", "generator"):
-        if needed not in found:
-            raise SmgError(f"a checkpoint needs a {needed} run; add its directory")
+    for stage, network in NETWORKS.items():
+        if network.needed and stage not in found:
+            raise SmgError(f"a checkpoint needs a {stage} run; add its directory")
     return found
 
 
@@ -113,73 +78,48 @@ def _merge_configs(found: dict[str, Path], name, version, license, training_data
     base = replace(base, tokenizer=replace(base.tokenizer, texture_layers=tokenizer.texture_layers))  # may be refined
     if tokenizer != base.tokenizer or configs["tokenizer"].mel != base.mel:
         raise SmgError(f"{found['generator']}: was trained on another tokenizer than {found['tokenizer']}")
-    if "embedder" in configs:
-        base = replace(base, embedder=configs["embedder"].embedder)
-    vocoder = configs["vocoder"].vocoder if "vocoder" in configs else replace(base.vocoder, kind="griffin-lim")
-    envelope = configs["envelope"].envelope if "envelope" in configs else EnvelopeConfig()
-    for stage in ("vocoder", "envelope"):
-        if stage in configs and (other := differing(configs[stage].mel, base.mel)):
+    for stage, network in NETWORKS.items():
+        if network.needed:
+            continue
+        if stage not in configs:
+            base = replace(base, **{stage: network.without(getattr(base, stage))})
+            continue
+        own_front_end = stage == "embedder" and configs[stage].embedder.kind == "clap"
+        if not own_front_end and (other := differing(configs[stage].mel, base.mel)):
             raise SmgError(f"{found[stage]}: was made for other mels than {found['generator']}: {other}")
-    base = replace(base, vocoder=vocoder, envelope=envelope)
+        base = replace(base, **{stage: getattr(configs[stage], stage)})
     merged = replace(base, name=name, version=version, license=license, training_data=training_data)
     check_config(merged, "the parts do not fit each other")
     return merged
 
 
 def _write(folder: Path, config: CheckpointConfig, found, text_files: Path, clips, report) -> None:
-    trained = load_run(found["tokenizer"], new_tokenizer(config))
-    tokenizer = as_stored(trained.tokenizer)
-    save_half(tokenizer, folder / "tokenizer.safetensors")
-    export_tokenizer(tokenizer, config, folder / "onnx")
-    report("tokenizer packed")
-    generator = as_stored(load_run(found["generator"], Generator(config.generator, config.tokenizer, config.rows)))
-    generator.codebooks.copy_(tokenizer.quantizer.codebooks)
-    save_half(generator, folder / "generator.safetensors", skip={"codebooks"})
-    export_generator(generator, config, folder / "onnx")
-    report("generator packed")
-    for stage in ("embedder", "vocoder"):
+    models: dict[str, nn.Module] = {}
+    for stage, network in NETWORKS.items():
         if stage in found and is_converted(found[stage]):
             copy_part(found[stage], folder)
-            found = {name: run for name, run in found.items() if name != stage}
             report(f"{stage} copied")
-    embed_audio = None
-    if "embedder" in found:
-        from .embedder import TrainableEmbedder
-
-        tower = load_run(found["embedder"], TrainableEmbedder(AudioTower(config.embedder, config.mel))).tower
-        save_half(as_stored(tower), folder / "audio_encoder.safetensors")
-        export_audio_encoder(tower, config, folder / "onnx")
-        embed_audio = on_arrays(tower)
-        report("audio encoder packed")
-    if "vocoder" in found:
-        from .vocoder import TrainableVocoder
-
-        options = json.loads((found["vocoder"] / "options.json").read_text())
-        shell = TrainableVocoder(build_vocoder(config.vocoder, config.mel), options["adversarial"])
-        vocoder = as_stored(load_run(found["vocoder"], shell).vocoder)
-        save_half(vocoder, folder / "vocoder.safetensors")
-        export_vocoder(vocoder, config, folder / "onnx")
-        report("vocoder packed")
-    if "envelope" in found:
-        estimator = as_stored(load_run(found["envelope"], EnvelopeEstimator(config.envelope)))
-        save_half(estimator, folder / "envelope.safetensors")
-        export_envelope(estimator, config, folder / "onnx")
-        report("envelope packed")
+        elif stage in found:
+            models[stage] = as_stored(load_run(found[stage], network.build(config), network.trained_as))
+            share(network, models)
+            write_network(network, models[stage], config, folder)
+            report(f"{stage} packed")
     (folder / "text").mkdir()
-    for file in ("onnx/text_encoder.onnx", "text/tokenizer.json"):
+    for file in TEXT_FILES:
         shutil.copy(text_files / file, folder / file)
     if clips:
-        files = folder / "onnx" / "text_encoder.onnx", folder / "text" / "tokenizer.json"
+        files = (folder / file for file in TEXT_FILES)
         names, embeddings = known_sounds(clips.clips, TextEncoder(*files, config.embedder.max_text_tokens))
         write_known_sounds(folder, names, embeddings)
-        if styles := projection(generator):
+        if styles := projection(models["generator"]):
+            embed_audio = on_arrays(models["embedder"]) if "embedder" in models else None
             bank = make_bank(clips, config, styles, labels_of(clips.clips), embeddings, embed_audio)
             write_bank(folder, bank)
             report(f"{len(bank.sounds)} styles packed")
     write_config(config, folder)
 
 
-def on_arrays(tower: AudioTower):
+def on_arrays(tower: nn.Module):
     """An audio tower as a function of arrays."""
 
     def embed_audio(mel: np.ndarray) -> np.ndarray:
@@ -212,4 +152,4 @@ def write_known_sounds(folder: Path, names: list[str], embeddings: np.ndarray) -
     (folder / "known_sounds.json").write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
     path = folder / "known_sounds.safetensors"
     save_arrays({"embeddings": embeddings.astype(np.float16)}, path)
-    path.chmod(0o644)
+    usual_rights(path)

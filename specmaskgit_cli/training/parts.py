@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from . import distributed
@@ -48,6 +49,11 @@ class Part:
         """The same one in every part."""
         return step_rng(self.seed, self.step, stream or self.stream)
 
+    def generator(self, device: torch.device, stream: int = 0) -> torch.Generator:
+        """As `rng`, for draws on a device."""
+        seed = int(self.rng(stream).integers(2**62))
+        return torch.Generator(device).manual_seed(seed)
+
     def rngs(self, size: int) -> list[np.random.Generator]:
         """One for each example of this part."""
         examples = self.examples(size)
@@ -75,7 +81,7 @@ def drawn_parts(stage, step: int) -> Iterator[tuple[Part, object]]:
         for n in itertools.count(step)
         for index in range(first, first + options.accumulate)
     )
-    workers = options.workers
+    workers = options.workers if stage.drawn_ahead else 0
     return iter(DataLoader(_Draws(stage), batch_size=None, sampler=parts, num_workers=workers, collate_fn=_as_it_is))
 
 

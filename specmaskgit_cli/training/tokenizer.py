@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..config.settings import CheckpointConfig
-from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
-from ..data.clips import ClipCache, Weighted
+from ..data.canvas import TYPICAL_SECONDS
+from ..data.canvas_batches import draw_canvases
+from ..data.clips import ClipCache
 from ..models.tokenizer import Tokenizer
-from ..spectrogram.mel import noise_mel
 from . import distributed
 from .codebooks import Seen, TrainableTokenizer
+from .crops import Crops
 from .energy import energy_score, texture_score
 from .loop import Stage, TrainOptions
 from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
+CANVASES, CANVASES_PER_CLIP = 10_000, 20  # that the decoder is refined on
 FREE_STEPS = 60  # unquantised steps before k-means fits the codebooks
 REVIVE_EVERY = 20
 DECODER = "from_latent", "row_out", "decoder", "norm_out", "patch_out", "texture", "cells_out", "grain"
@@ -32,27 +33,32 @@ class TokenizerStage(Stage):
     """Loss: energy score of two draws, L1 of the mean, commitment; metrics in nats of log-mel."""
 
     name = "tokenizer"
+    drawn_ahead = False
     texture = 1.0  # weight of its statistics in the score
     texture_from = 0.3  # share of the budget before they count: first the codes have to say anything at all
     texture_share = 0.5  # of the examples, whose statistics are taken
+    augmented = True
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache):
         super().__init__(config, options)
-        self.train_set, self.val_set = train, val
         self.model = new_tokenizer(config)
-        rng = np.random.default_rng(0)
-        self.noise = torch.from_numpy(noise_mel(rng, 8192, config.mel))
         self.frames = CROP_COLUMNS * config.tokenizer.patch_frames
         self.wide = config.mel.frames(UNIT_SECONDS)
-        self.lengths = Weighted(np.sqrt([c.frames for c in train.clips]))
+        self.train_set, self.val_set = (self._crops(clips) for clips in (train, val))
         self.seen: Seen | None = None
 
+    def _crops(self, clips: ClipCache) -> Crops:
+        mels = (clips.clip_mel(clip) for clip in clips.clips)
+        return Crops(mels, self.config.mel, self.frames, self.device)
+
     def draw(self, part):
-        rngs = part.rngs(self.options.batch)
-        return self.batch(self.train_set, rngs, self.lengths), self.draw_noise(rngs), self.draw_noise(rngs)
+        """A mel and two noises, each [n, n_mels, frames], for the examples of a part; every part draws the batch."""
+        size, examples, generator = self.options.batch, part.examples(self.options.batch), part.generator(self.device)
+        noises = (self.train_set.draw_noise(size, generator) for _ in range(2))
+        return [t[examples] for t in (self.train_set.draw(size, generator, self.augmented), *noises)]
 
     def loss(self, part, drawn):
-        mel, *noise = (t.to(self.device) for t in drawn)
+        mel, *noise = drawn
         tokenizer = self.model.tokenizer
         x = tokenizer.normalize(mel)
         z = tokenizer.latent(x)
@@ -63,7 +69,7 @@ class TokenizerStage(Stage):
         l1 = (mean - x).abs().mean()
         loss = score + 0.3 * l1 + 0.1 * commitment
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
-        logs = {"score": float(score.detach()), "l1": float(l1.detach()) * nats, "used": self.model.used()}
+        logs = {"score": score.detach(), "l1": l1.detach() * nats, "used": self.model.used()}
         share = part.share(self.options.batch)
         return share * loss, {key: share * value for key, value in logs.items()}
 
@@ -84,9 +90,10 @@ class TokenizerStage(Stage):
         latents = torch.zeros(size, rows, self.config.tokenizer.codebook_dim, device=self.device)
         for index in range(distributed.rank(), parts, distributed.size()):
             part = Part(self.options.seed, step, index, parts, FIT)
-            if rngs := part.rngs(size):
-                mel = self.batch(self.train_set, rngs, self.lengths).to(self.device)
-                latents[part.examples(size)] = tokenizer.latent(tokenizer.normalize(mel)).flatten(1, 2).float()
+            examples, generator = part.examples(size), part.generator(self.device)
+            if examples.start < examples.stop:
+                mel = self.train_set.draw(examples.stop - examples.start, generator, self.augmented)
+                latents[examples] = tokenizer.latent(tokenizer.normalize(mel)).flatten(1, 2).float()
         distributed.add_up(latents)
         return latents.flatten(0, 1)
 
@@ -116,43 +123,16 @@ class TokenizerStage(Stage):
             self.model.follow(self.seen, step_rng(self.options.seed, step, REVIVE))
             self.seen = None
 
-    def batch(self, clips: ClipCache, rngs: list, lengths: Weighted | None = None) -> Tensor:
-        """Crops [n, n_mels, frames] filled with clips back to back, at varied levels; one for each generator."""
-        floor = self.config.mel.scale_min
-        out = np.full((len(rngs), self.frames, self.config.mel.n_mels), floor, np.float32)
-        for item, rng in zip(out, rngs, strict=True):
-            at = 0
-            while at < self.frames:
-                mel = clips.clip_mel(clips.clips[lengths.draw(rng) if lengths else rng.integers(len(clips.clips))])
-                begin = rng.integers(0, max(1, len(mel) - self.frames + 1))
-                piece = mel[begin : begin + self.frames - at].astype(np.float32)
-                if rng.random() < 0.5:
-                    piece = piece - rng.uniform(0, 2.3)
-                if rng.random() < 0.3:
-                    piece = piece + self._equalizer(rng)
-                item[at : at + len(piece)] = np.maximum(piece, floor)
-                at += len(piece) + rng.integers(0, 20)
-        return torch.from_numpy(out).transpose(1, 2).contiguous()
-
-    def _equalizer(self, rng: np.random.Generator) -> np.ndarray:
-        """A smooth change of level over the bands, float32 [n_mels], at most about 1 nat."""
-        corners = rng.uniform(-1, 0.5, 4)
-        return np.interp(np.linspace(0, 3, self.config.mel.n_mels), np.arange(4), corners).astype(np.float32)
-
-    def draw_noise(self, rngs: list) -> Tensor:
-        starts = [rng.integers(0, self.noise.shape[1] - self.frames) for rng in rngs]
-        return torch.stack([self.noise[:, s : s + self.frames] for s in starts])
-
     def validate(self):
-        rngs = [np.random.default_rng(1)] * 32
+        generator = torch.Generator(self.device).manual_seed(1)
         tokenizer, sums, count = self.model.tokenizer, {}, 8
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
         for _ in range(count):
-            x = tokenizer.normalize(self.batch(self.val_set, rngs).to(self.device))
+            x = tokenizer.normalize(self.val_set.draw(32, generator, augmented=False))
             z = tokenizer.latent(x)
             codes = tokenizer.quantizer.codes(z)
             mean, *drawn = tokenizer.distribution(tokenizer.quantizer.lookup(codes) if self.model.fitted else z)
-            draws = [tokenizer.render(mean, *drawn, self.draw_noise(rngs).to(self.device)) for _ in range(2)]
+            draws = [tokenizer.render(mean, *drawn, self.val_set.draw_noise(32, generator)) for _ in range(2)]
             error = (mean - x).abs() * nats
             active = x > -0.5
             found = {
@@ -176,7 +156,7 @@ class RefineStage(TokenizerStage):
             to what its codes leave, before anything is trained. Texture layers that it does not have start as new.
     """
 
-    texture, texture_from = 2.0, 0.0
+    texture, texture_from, augmented = 2.0, 0.0, False
 
     def __init__(
         self,
@@ -188,21 +168,20 @@ class RefineStage(TokenizerStage):
     ):
         lower = {"muon_lr": options.muon_lr * REFINE_SHARE, "adam_lr": options.adam_lr * REFINE_SHARE}
         super().__init__(config, replace(options, **lower, warmup=20, ema=0.99), train, val)
-        self.makers = {id(clips): CanvasMaker(clips, config.mel) for clips in (train, val)}
         self.model.adopt(source)
         if self.model.levels > source.levels:
             self.fit(step=0, batches=40, first=source.levels)
         for name, weight in self.model.tokenizer.named_parameters():
             weight.requires_grad_(name.startswith(DECODER))
 
-    def batch(self, clips, rngs, lengths=None):
-        """Crops [n, n_mels, frames] of canvases."""
-        out, frames = [], self.config.columns(TYPICAL_SECONDS) * self.config.tokenizer.patch_frames
-        for rng in rngs:
-            canvas, _ = self.makers[id(clips)].draw(rng, frames)
-            begin = rng.integers(0, len(canvas) - self.frames + 1)
-            out.append(canvas[begin : begin + self.frames].T)
-        return torch.from_numpy(np.ascontiguousarray(np.stack(out)))
+    def _crops(self, clips):
+        """Of canvases instead of clips."""
+        count = min(CANVASES, CANVASES_PER_CLIP * len(clips.clips))
+        drawn = draw_canvases(
+            clips, self.config, count, self.config.columns(TYPICAL_SECONDS), workers=max(1, self.options.workers)
+        )
+        mels = (mel.T for canvases in drawn for mel in canvases.mel)
+        return Crops(mels, self.config.mel, self.frames, self.device)
 
     @torch.no_grad()
     def quantize(self, z, part):

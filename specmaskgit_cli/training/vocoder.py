@@ -13,7 +13,8 @@ from torch.func import functional_call
 
 from ..config.settings import CheckpointConfig
 from ..data.clips import ClipCache, Weighted
-from ..models.vocoders.base import Vocoder, build_vocoder
+from ..models.vocoders import build_vocoder
+from ..models.vocoders.base import Vocoder
 from ..spectrogram.mel import log_mel, mel_filterbank
 from .loop import Stage, TrainOptions
 

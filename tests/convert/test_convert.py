@@ -12,11 +12,11 @@ from support.hub_fixtures import error, offline  # noqa: E402
 
 from specmaskgit_cli.checkpoint import load_checkpoint  # noqa: E402
 from specmaskgit_cli.cli import run  # noqa: E402
-from specmaskgit_cli.config.settings import MelConfig, from_dict  # noqa: E402
+from specmaskgit_cli.config.settings import MelConfig, VocoderConfig, from_dict  # noqa: E402
 from specmaskgit_cli.convert.source import open_source  # noqa: E402
 from specmaskgit_cli.convert.vocoder import convert_vocoder, fold_weight_norm  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.models.vocoders.base import VocoderConfig, build_vocoder  # noqa: E402
+from specmaskgit_cli.models.vocoders import build_vocoder  # noqa: E402
 from specmaskgit_cli.models.vocoders.bigvgan import low_pass  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
 
@@ -90,7 +90,7 @@ def converted(tmp_path_factory):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_converted_weights_compute_what_the_weight_normalised_model_does(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("specmaskgit_cli.export.graphs.export_vocoder", lambda *_: None)  # which others test
+    monkeypatch.setattr("specmaskgit_cli.export.graphs.export_part", lambda *_: None)  # which others test
     original = publish(tmp_path / "source", PUBLISHED[name], "generator.pth.tar")
     config = convert_vocoder(open_source(str(tmp_path / "source")), tmp_path)
     assert config == from_dict(VocoderConfig, json.loads((tmp_path / "config.json").read_text())["vocoder"])
@@ -122,7 +122,7 @@ def test_a_converted_directory_is_a_checkpoint_with_a_vocoder(converted, backend
     for shape in ((2, 80, 9), (1, 80, 70)):
         mel = np.random.default_rng(0).normal(-5, 2, shape).astype(np.float32)
         expected = original(torch.from_numpy(mel)).detach().numpy()
-        np.testing.assert_allclose(runtime.vocode(mel), expected, atol=1e-4)
+        np.testing.assert_allclose(runtime.run("vocoder", mel=mel), expected, atol=1e-4)
 
 
 def test_a_converted_vocoder_is_packed_and_speaks_for_a_model(
@@ -130,8 +130,8 @@ def test_a_converted_vocoder_is_packed_and_speaks_for_a_model(
 ):
     import soundfile
 
-    for graphs in ("export_tokenizer", "export_generator"):  # slow, and the torch backend has no use for them
-        monkeypatch.setattr(f"specmaskgit_cli.training.pack.{graphs}", lambda *_: None)
+    # Slow, and the torch backend has no use for them.
+    monkeypatch.setattr("specmaskgit_cli.export.graphs.export_part", lambda *_: None)
     runs, checkpoint = trained
     _, directory = converted
     parts = [str(runs["tokenizer"]), str(runs["generator"]), str(directory)]
@@ -201,7 +201,7 @@ def test_what_is_no_generator_is_named(tmp_path):
 def test_a_generator_may_be_safetensors(tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    monkeypatch.setattr("specmaskgit_cli.export.graphs.export_vocoder", lambda *_: None)
+    monkeypatch.setattr("specmaskgit_cli.export.graphs.export_part", lambda *_: None)
     original = publish(tmp_path / "source", weights="unused")
     save_file(fold_weight_norm(original.state_dict()), tmp_path / "source" / "generator.safetensors")
     found = open_source(str(tmp_path / "source"))

@@ -14,7 +14,8 @@ onnx = pytest.importorskip("onnx")
 from specmaskgit_cli.checkpoint import load_checkpoint, resolve  # noqa: E402
 from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.export import inline, parity, standalone  # noqa: E402
+from specmaskgit_cli.export import inline, standalone  # noqa: E402
+from specmaskgit_cli.models.parts import PARTS  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
 from specmaskgit_cli.runtime.ort import onnxruntime  # noqa: E402
 
@@ -37,15 +38,15 @@ def outputs(path, **inputs):
 def test_each_file_alone_computes_what_the_checkpoint_does(tiny):
     directory, out = tiny
     runtime = open_runtime(load_checkpoint(directory), "onnx")
-    assert {path.stem for path in out.glob("*.onnx")} == set(standalone.GRAPHS)
-    config = runtime.config
+    parts = [part for part in PARTS.values() if not part.extra]
+    assert {path.stem for path in out.glob("*.onnx")} == {part.graph for part in parts}
     rng = np.random.default_rng(1)
     for batch, columns in ((3, 5), (1, 2)):  # none of the sizes that the export itself compares
-        for graph, method in parity.METHODS.items():
-            inputs = parity._inputs(graph, config, rng, batch, columns)
-            expected = getattr(runtime, method)(**inputs)
-            found = outputs(out / f"{graph}.onnx", **{name: np.asarray(value) for name, value in inputs.items()})
-            np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=graph)
+        for part in parts:
+            if part.network:
+                inputs = part.signature(runtime.config).example(rng, batch, columns)
+                found, expected = outputs(out / f"{part.graph}.onnx", **inputs), runtime.run(part.graph, **inputs)
+                np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=part.graph)
 
 
 def test_the_files_say_what_they_are(tiny):
@@ -110,7 +111,7 @@ def test_a_model_in_8_bits_makes_nearly_the_same_with_operators_of_onnx_runtime(
     assert {"MatMulInteger", "MultiHeadAttention"} <= {node.op_type for node in model.graph.node}
     assert {node.domain for node in plain.graph.node} <= {"", "ai.onnx"} and len(plain.opset_import) == 1
     ours, theirs = (open_runtime(load_checkpoint(directory), "onnx") for directory in (out, tiny[0]))
-    inputs = parity._inputs("generator", ours.config, np.random.default_rng(1), 2, 5)
+    inputs = PARTS["generator"].signature(ours.config).example(np.random.default_rng(1), 2, 5)
     a, b = ours.hidden(**inputs), theirs.hidden(**inputs)
     assert 0 < np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
     assert run(["export", str(tiny[0]), "-o", str(tmp_path / "other"), "--as-model"]) == 2

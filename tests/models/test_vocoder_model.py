@@ -3,10 +3,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from specmaskgit_cli.config.settings import MelConfig, VocoderConfig  # noqa: E402
+from specmaskgit_cli.config.settings import GRIFFIN_LIM, VOCODERS, MelConfig, VocoderConfig  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
-from specmaskgit_cli.models.vocoders.base import InverseSTFT, build_vocoder  # noqa: E402
+from specmaskgit_cli.models.vocoders import KINDS, build_vocoder  # noqa: E402
 from specmaskgit_cli.models.vocoders.bigvgan import low_pass  # noqa: E402
+from specmaskgit_cli.models.vocoders.vocos import InverseSTFT  # noqa: E402
 
 MEL = MelConfig()
 TINY = {
@@ -36,6 +37,10 @@ def test_a_frame_makes_a_hop_of_samples(name, frames):
     out = tiny(name)(torch.randn(2, 80, frames) - 4)
     assert out.shape == (2, frames * 256)
     assert out.isfinite().all()
+
+
+def test_every_vocoder_that_a_checkpoint_may_name_has_a_network_but_griffin_lim():
+    assert {GRIFFIN_LIM, *KINDS} == set(VOCODERS) and {config.kind for config in TINY.values()} == set(KINDS)
 
 
 def test_inverse_stft_undoes_the_front_end():

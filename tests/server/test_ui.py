@@ -1,22 +1,18 @@
 """The web page: its HTTP interface with its limits, and each task done once in a real browser."""
 
-import http.client
-import io
-import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from support.json_page import parsed
+from support.page_server import Client, serving
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
@@ -30,56 +26,6 @@ from specmaskgit_cli.sounds.record import read_record  # noqa: E402
 from specmaskgit_cli.tasks import TASKS  # noqa: E402
 
 QUICK = {"prompt": "dog bark", "seconds": 1.0, "steps": 2}
-
-
-class Client:
-    """Requests to a server at a port, sent exactly as given."""
-
-    def __init__(self, port: int):
-        self.port = port
-
-    def __call__(self, method, path, body=None, headers=None):
-        """Status, headers and body, which is decoded where it is JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        body = json.dumps(body) if isinstance(body, (dict, list)) else body
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        kind = answer.headers.get("content-type", "")
-        return answer.status, answer.headers, json.loads(content) if kind == "application/json" else content
-
-    def post(self, task, source=None, **options):
-        return self("POST", "/api/jobs", {"task": task, "source": source, "options": options})[::2]
-
-    def wait(self, job):
-        """The job as it is when it has ended."""
-        for _ in range(6000):
-            told = self("GET", f"/api/jobs/{job['id']}")[2]
-            if told["state"] in ("done", "failed"):
-                return told
-            time.sleep(0.05)
-        raise AssertionError(f"still {told}")
-
-    def upload(self, samples, rate=22050, format="WAV"):
-        data = io.BytesIO()
-        soundfile.write(data, samples, rate, format=format)
-        return self("POST", "/api/sounds", data.getvalue())[::2]
-
-
-@contextmanager
-def serving(pipe):
-    config = uvicorn.Config(server.make_app(pipe), port=0, log_level="warning", ws="none")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        while not running.started:
-            time.sleep(0.02)
-        yield Client(running.servers[0].sockets[0].getsockname()[1])
-    finally:
-        running.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +215,41 @@ def test_jobs_wait_their_turn_and_can_be_stopped(pipe, monkeypatch):
         assert client.wait(third)["state"] == "done" and at_once == ["a", "c"]
         assert client.wait(second)["error"] == "stopped"
         assert client("GET", "/api/jobs/0")[0] == 404
+
+
+def test_no_client_takes_the_whole_queue(pipe, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [] if go.wait(30) else None)
+    monkeypatch.setattr(jobs, "MAX_OF_CLIENT", 2)
+    with serving(pipe) as client:
+        made = [client.post("generate", prompt=name) for name in "abc"]
+        assert [status for status, _ in made] == [202, 202, 503]
+        assert "2 jobs of yours" in made[2][1]["error"]
+        go.set()
+        assert client.wait(made[1][1])["state"] == "done"
+        assert client.post("generate", prompt="d")[0] == 202
+
+
+@pytest.mark.parametrize(
+    "task, options, fits",
+    [
+        ("generate", {"prompt": "a", "seconds": 120, "num": 10}, True),
+        ("generate", {"prompt": "a", "seconds": 120, "steps": 64, "num": 10}, False),
+        ("generate", {"prompt": "a", "seconds": 120, "candidates": 8, "num": 10, "steps": 4}, False),
+        ("vary", {"num": 10, "steps": 64}, True),
+        ("inpaint", {"boxes": [{"start": 0, "end": 1}], "num": 10, "steps": 64}, True),
+        ("continue", {"seconds": 120, "steps": 64, "num": 3}, False),
+        ("loop", {"join": 8, "steps": 64, "num": 10}, True),
+    ],
+)
+def test_the_work_of_a_job_is_bounded(pipe, monkeypatch, task, options, fits):
+    monkeypatch.setattr(pipe, "make", lambda options, progress: [])
+    with serving(pipe) as client:
+        sound = client.upload(np.random.default_rng(0).standard_normal(8000) * 0.1, 8000)[1]
+        source = None if task == "generate" else sound["id"]
+        status, told = client.post(task, source, **options)
+        assert status == (202 if fits else 400)
+        assert fits or "more than this page makes at once" in told["error"]
 
 
 def test_the_command_serves_warns_and_cleans_up(trained, tmp_path):

@@ -65,16 +65,16 @@ def test_what_is_unknown_or_not_there_does_not_matter(tiny):
     rng = np.random.default_rng(0)
     found = rng.normal(-4, 2, (1, 30, 2 * bands)).astype(np.float32)
     known, heard = np.arange(bands)[None] < 20, np.arange(30)[None] < 25
-    made = tiny.estimate(found, known, heard)
+    made = tiny.estimate_envelope(found, known, heard)
     assert made.shape == (1, 30, bands)
     other = found.copy()
     other[:, :, 20:bands] = 50
     other[:, :, bands + 20 :] = -50
     other[:, 25:] = 7
-    np.testing.assert_allclose(tiny.estimate(other, known, heard)[:, :25], made[:, :25], atol=1e-4)
+    np.testing.assert_allclose(tiny.estimate_envelope(other, known, heard)[:, :25], made[:, :25], atol=1e-4)
     other[:, 3, 4] += 5
-    assert np.abs(tiny.estimate(other, known, heard) - made)[:, :25].max() > 1e-3
-    np.testing.assert_allclose(tiny.estimate(found[:, :25], known, heard[:, :25]), made[:, :25], atol=1e-4)
+    assert np.abs(tiny.estimate_envelope(other, known, heard) - made)[:, :25].max() > 1e-3
+    np.testing.assert_allclose(tiny.estimate_envelope(found[:, :25], known, heard[:, :25]), made[:, :25], atol=1e-4)
 
 
 def test_a_window_begins_at_the_levels_of_the_one_before():

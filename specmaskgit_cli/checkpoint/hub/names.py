@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ...durable import put
 from ...errors import SmgError
 from ..layout import SUMS, parse_sums, sha256_of
 from .errors import disk_full, explained
@@ -215,7 +216,7 @@ def _fetch_all(
             if not _right(path, shas[file.etag]):
                 path.unlink(missing_ok=True)
                 raise SmgError(_wrong(name, wanted_name))
-            path.replace(blobs / file.etag)
+            put(path, blobs / file.etag)
             done += file.size or 0
         _link(blobs / file.etag, directory / wanted_name)
 
@@ -247,7 +248,7 @@ def _store(path: Path, contents: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.smg.incomplete")
     temporary.write_bytes(contents)
-    temporary.replace(path)
+    put(temporary, path)
 
 
 def _right(path: Path, sha: str) -> bool:
