@@ -63,11 +63,13 @@ def read_comment(path: str | os.PathLike) -> str:
     """
     import soundfile
 
+    from .inputs import stored
+
     try:
-        with open(path, "rb") as file:
+        with open(stored(path), "rb") as file:
             if file.read(4) == b"RIFF":
                 return _riff_comment(file)
-        with soundfile.SoundFile(native_name(path)) as file:
+        with soundfile.SoundFile(native_name(stored(path))) as file:
             return file.comment
     except OSError as error:
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None

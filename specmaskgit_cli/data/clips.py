@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,27 @@ class ClipCache:
         mel = _map(self.pieces[clip.piece] / MEL, np.float16).reshape(-1, self.mel_config.n_mels)
         return mel[clip.start : clip.start + clip.frames]
 
+    def mels(self) -> Mels:
+        """The mels of all clips, each read when it is asked for."""
+        return Mels(self)
+
     def clip_wave(self, clip: Clip) -> np.ndarray:
         """Waveform of a whole clip, float32 [frames * hop]."""
         hop, wave = self.mel_config.hop_length, _map(self.pieces[clip.piece] / WAVE, np.int16)
         return wave[clip.start * hop : (clip.start + clip.frames) * hop].astype(np.float32) / 32768
+
+
+class Mels(Sequence):
+    """The mels of a cache's clips, float16 [frames, n_mels] each."""
+
+    def __init__(self, cache: ClipCache):
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.cache.clips)
+
+    def __getitem__(self, place):
+        return self.cache.clip_mel(self.cache.clips[place])
 
 
 @functools.lru_cache(maxsize=256)  # thousands of pieces at once would be more open files than systems allow

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..audio.inputs import is_stream, stored
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
@@ -142,12 +143,12 @@ def task_options(task: str, values: dict) -> SamplingOptions:
 
 
 def sha256(path: str | os.PathLike) -> str | None:
-    """Of a file's contents; None for what is no regular file, or cannot be read."""
-    if not os.path.isfile(path):
+    """Of a file's contents; None for what is neither a regular file nor a stream, or cannot be read."""
+    if not (is_stream(path) or os.path.isfile(path)):
         return None
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(stored(path), "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError:
