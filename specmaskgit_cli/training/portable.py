@@ -102,7 +102,7 @@ def _packed(tensors: dict[str, Tensor], eight_bits: bool) -> dict[str, Tensor]:
         if eight_bits and tensor.ndim == 2 and tensor.is_floating_point() and min(tensor.shape) > 1:
             scale = tensor.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
             packed[name] = (tensor / scale).round().to(torch.int8)
-            packed[name + SCALE] = scale.half()
+            packed[name + SCALE] = scale
         else:
             packed[name] = tensor.half() if tensor.is_floating_point() else tensor
     return {name: tensor.contiguous() for name, tensor in packed.items()}
@@ -115,7 +115,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             continue
         scale = tensors.get(name + SCALE)
         if scale is not None:
-            made[name] = tensor.float() * scale.float()
+            made[name] = tensor.float() * scale
         else:
             made[name] = tensor.float() if tensor.is_floating_point() else tensor
     if "counts" in made:

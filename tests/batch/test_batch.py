@@ -94,7 +94,7 @@ def test_a_wrong_table_is_one_line_and_no_work(folder, capsys, text, message):
     assert batch(text) == 2
     error = capsys.readouterr().err
     assert error.startswith("smg: error: ") and error.count("\n") == 1 and message in error, error
-    assert contents() == before and not Path("out/results.jsonl").is_file() or not lines()
+    assert (contents() == before and not Path("out/results.jsonl").is_file()) or not lines()
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_interrupted_it_keeps_what_was_done(folder, workers):
     process = _start("out", "--workers", workers)
     _wait_for_rows(process, Path("out/results.jsonl"), 2)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: all processes of the terminal get it
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130 and b"Traceback" not in err and _alone(process.pid)
     assert 2 <= len(lines()) < 40 and not Path("out/.smg-batch").exists()
     names = [f["file"] for line in lines() for f in line["files"]]
