@@ -13,17 +13,17 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .. import distributed
 from ..config.settings import MelConfig, to_dict
 from ..errors import SmgError
 from ..spectrogram.mel import log_mel
-from ..training import distributed
 from .contents import Member, read_sound
 from .descriptions import SEPARATOR
 from .remarks import Remarks
@@ -129,7 +129,7 @@ def open_cache(
     jobs = [(*job, mel, waves) for job in mine if not _is_complete(job[1], waves)]
     errors: list[SmgError] = []
     with contextlib.ExitStack() as stack:
-        run = map
+        run: Callable[..., Iterable[int | SmgError]] = map
         if workers > 1 and len(jobs) > 1:
             pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
             run = stack.enter_context(pool).map
@@ -223,8 +223,8 @@ class _CacheWriter:
     def __init__(self, directory: Path, mel: MelConfig, waves: bool):
         self.directory, self.config = directory, mel
         self.clips: list[dict] = []
-        self.mel = (directory / MEL).open("wb")  # noqa: SIM115 (closed by close)
-        self.wave = (directory / WAVE).open("wb") if waves else None  # noqa: SIM115
+        self.mel = (directory / MEL).open("wb")
+        self.wave = (directory / WAVE).open("wb") if waves else None
         self.frames = 0
 
     def add(self, key: str, audio: Path | Member, info: dict) -> str | None:

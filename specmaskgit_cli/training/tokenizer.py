@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .. import distributed
 from ..config.settings import CheckpointConfig
 from ..data.canvas import TYPICAL_SECONDS
 from ..data.canvas_batches import draw_canvases
 from ..data.clips import ClipCache
 from ..models.tokenizer import Tokenizer
-from . import distributed
 from .codebooks import Seen, TrainableTokenizer
 from .crops import Crops
 from .energy import energy_score, texture_score
