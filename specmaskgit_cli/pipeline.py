@@ -126,7 +126,7 @@ class Pipeline:
         sounds = []
         for index in range(options.num):
             started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)
-            rng = np.random.default_rng(one.seed) if task.edits else rng_of(one.seed)
+            rng = rng_of(one.seed)
             condition = prompts.drawn(asked, rng) if asked and task.edits else asked
             share = Share(progress).part(index, options.num)
             result = task.run(self.engine, Draw(condition, negative, one.decode_settings, rng, share), source, one)

@@ -32,7 +32,7 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
     samples = engine.vocode(mel, draw.rng)[: round(options.seconds * rate)]
     if not options.loop:
         return Result(fade(normalize_peak(samples), rate), rate, mel, score=score, gain=peak_gain(samples))
-    rng = np.random.default_rng(options.seed)
-    closing = replace(draw, condition=engine.prompts.drawn(draw.condition, rng), rng=rng, progress=Share())
+    condition = engine.prompts.drawn(draw.condition, draw.rng, variety=options.variety, style_share=style_share)
+    closing = replace(draw, condition=condition, progress=Share())
     closed = close_loop(engine, closing, samples[:, None], rate, JOIN_SECONDS)[0][:, 0]
     return Result(normalize_peak(closed), rate, mel, score=score, gain=peak_gain(closed))
