@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .config.settings import GRIFFIN_LIM, VocoderConfig
@@ -28,7 +26,7 @@ from .options import (
 from .runtime import Runtime, open_runtime
 from .sounds.record import Origin, sha256
 from .sounds.sound import Sound
-from .synthesis.engine import Draw, Engine, Progress, Share, rng_of
+from .synthesis.engine import Engine, Progress, Share
 from .tasks import check_made, task_of
 from .tasks.source import Source
 from .threads import one_blas_thread
@@ -118,18 +116,11 @@ class Pipeline:
             source = Source.read(read) if task.edits else None
         edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
-        prompts = self.engine.prompts
-        asked, negative = prompts.condition(options), None
-        warnings = prompts.unfamiliar(options.prompt) + (source.notes if source else ())
-        if options.negative:
-            negative = prompts.text(options.negative)
+        warnings = self.engine.prompts.unfamiliar(options.prompt) + (source.notes if source else ())
         sounds = []
-        for index in range(options.num):
-            started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)
-            rng = rng_of(one.seed)
-            condition = prompts.drawn(asked, rng) if asked and task.edits else asked
-            share = Share(progress).part(index, options.num)
-            result = task.run(self.engine, Draw(condition, negative, one.decode_settings, rng, share), source, one)
+        for one, draw in self.engine.draws(options, Share(progress)):
+            started = time.perf_counter()
+            result = task.run(self.engine, draw, source, one)
             if result is None:
                 break
             subtype = source.subtype if source and result.keeps_subtype else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..checkpoint.layout import Checkpoint
 from ..conditioning.condition import Condition
 from ..decoding.core import decode
 from ..decoding.settings import DecodeSettings
-from ..options import VARIETY
+from ..options import VARIETY, EditOptions, SamplingOptions
 from ..runtime import Runtime
 from ..spectrogram.griffin_lim import Known
 from .prompts import Prompts
@@ -60,7 +60,7 @@ class Draw:
         negative: float32 [1, D], an embedding to steer away from, or None.
         settings: of the decoding core.
         rng: the generator of all that is random in the sound, advanced in place.
-        progress: told the steps of the decoding.
+        progress: the share of the work that this sound is.
     """
 
     condition: Condition | None
@@ -85,6 +85,22 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime):
         self.runtime, self.config = runtime, checkpoint.config
         self.prompts = Prompts(checkpoint, runtime)
+
+    def draws(self, options: SamplingOptions, progress: Share) -> Iterator[tuple[SamplingOptions, Draw]]:
+        """For each of `options.num` sounds its own options, with its seed, and how it is to be drawn.
+
+        Raises:
+            SmgError: a sound to resemble that cannot be read, or is silent.
+        """
+        asked, negative = self.prompts.condition(options), None
+        if options.negative:
+            negative = self.prompts.text(options.negative)
+        for index in range(options.num):
+            one = replace(options, seed=options.seed + index, num=1)
+            rng, condition = rng_of(one.seed), asked
+            if asked and isinstance(options, EditOptions):  # all its windows are to have the same style
+                condition = self.prompts.drawn(asked, rng)
+            yield one, Draw(condition, negative, one.decode_settings, rng, progress.part(index, options.num))
 
     def generate(self, draw: Draw, seconds: float, variety: float = VARIETY, style_share: float = 1.0) -> np.ndarray:
         """A new natural-log mel [n_mels, frames]; every new sound begins here, wherever it is asked for.

@@ -1,4 +1,4 @@
-"""The bank of known sounds of a checkpoint, from which the manners of generated sounds are drawn."""
+"""Makes the bank of a checkpoint: styles and contours of known sounds, from which those of new sounds are drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..data.canvas import TYPICAL_SECONDS, CanvasMaker
 from ..data.clips import ClipCache
 from ..durable import usual_rights
 
-PER_SOUND = 12  # manners of a known sound, of those of its clips that fit its name best
+PER_SOUND = 12  # entries of a known sound: its clips that fit its name best
 CONSIDERED = 48
 
 
@@ -23,7 +23,7 @@ def make_bank(
     clips: ClipCache, config: CheckpointConfig, projection: Projection, labels: list[str], embeddings: np.ndarray,
     embed_audio=None,
 ) -> Bank:  # fmt: skip
-    """Manners of the clips of each label, as the generator meets them in training.
+    """Styles and contours of the clips of each label, as the generator meets them in training.
 
     Args:
         labels: of the clips, and embeddings [labels, D] of what they are called.
