@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 _UNKNOWN = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x80000000)  # sizes that programs write where they cannot know them
 _TAIL = 1 << 17  # bytes in which the last page of an Ogg file begins
@@ -24,8 +24,8 @@ def share_there(file: BinaryIO) -> float | None:
     if head == b"OggS":
         return _ogg(file, size)
     if head in (b"RIFF", b"FORM"):
-        name, order = (b"data", "little") if head == b"RIFF" else (b"SSND", "big")
-        for chunk, start, length in _chunks(file, order):
+        name = b"data" if head == b"RIFF" else b"SSND"
+        for chunk, start, length in _chunks(file, "little" if head == b"RIFF" else "big"):
             if chunk == name and length not in _UNKNOWN:
                 return min(1.0, (size - start) / length) if length else None
         return None
@@ -73,7 +73,7 @@ class Finished:
         return bytes(data)
 
 
-def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: BinaryIO, order: Literal["little", "big"]) -> Iterator[tuple[bytes, int, int]]:
     """Name, place of the contents and length of each chunk."""
     at = 12
     while True:

@@ -78,7 +78,11 @@ def read_samples(
 
 
 def decode_file(
-    file: BinaryIO, name: object, most: int = MAX_SAMPLES, resampled: int = LOW_RATE, path: os.PathLike | None = None
+    file: BinaryIO,
+    name: object,
+    most: int = MAX_SAMPLES,
+    resampled: int = LOW_RATE,
+    path: str | os.PathLike | None = None,
 ) -> Audio:
     """A whole sound file that is open; `name`, `most` and `resampled` as above.
 
@@ -92,7 +96,7 @@ def decode_file(
 
     head, share, start = file.read(HEAD_BYTES), share_there(file), unfinished_wav(file)
     file.seek(0)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if start is not None:
         notes = (f"{name} was not finished by what recorded it; it is read up to the end of the file",)
     elif share is not None and share < WHOLE:
