@@ -13,6 +13,7 @@ from ..bounds import LOW_RATE, MAX_SAMPLES, check_format, longest
 from ..errors import SmgError
 from .damage import Finished, share_there, unfinished_wav
 from .foreign import HEAD_BYTES, advice, kind_of
+from .magic import is_decoded
 from .metadata import native_name
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ def decode_file(
     """
     import soundfile
 
-    head, share, start = file.read(HEAD_BYTES), share_there(file), unfinished_wav(file)
+    head, known = file.read(HEAD_BYTES), is_decoded(file)
+    if not known:
+        raise _no_sound(name, name if path is None else path, head)
+    share, start = share_there(file), unfinished_wav(file)
     file.seek(0)
     notes: tuple[str, ...] = ()
     if start is not None:
@@ -107,10 +111,14 @@ def decode_file(
         with soundfile.SoundFile(source) as sound:
             samples = read_samples(sound, name, most, resampled)
             return Audio(samples, sound.samplerate, sound.subtype, sound.format, notes)
-    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: headerless .raw
-        if kind := kind_of(name if path is None else path, head):
-            raise SmgError(f"{name} {advice(kind)}") from None
-        raise SmgError(f"{name}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3") from None
+    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: whatever is called .raw
+        raise _no_sound(name, name if path is None else path, head) from None
+
+
+def _no_sound(name: object, path: object, head: bytes) -> SmgError:
+    if kind := kind_of(path, head):
+        return SmgError(f"{name} {advice(kind)}")
+    return SmgError(f"{name}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3")
 
 
 def decode(audio: bytes | str | os.PathLike, resampled: int, name: object = "the clip") -> tuple[np.ndarray, int]:

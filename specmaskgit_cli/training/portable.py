@@ -7,7 +7,6 @@ that only training needs are left out where they can be computed again.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..durable import put, usual_rights
 from ..errors import SmgError
 
 PART_BYTES = 15_500_000  # of a file, at most
@@ -53,7 +53,8 @@ def export_run(run: Path, folder: Path) -> list[Path]:
         path = folder / f"{stage}.{index}.safetensors"
         building = folder / f".{path.name}"
         save_file(part, building, {"of": str(len(parts)), **(documents if index == 1 else {})})
-        os.replace(building, path)
+        usual_rights(building)
+        put(building, path)
         files.append(path)
     return files
 
@@ -90,6 +91,7 @@ def import_runs(folder: Path, runs: Path) -> dict[str, Path]:
             if name in about:
                 (run / name).write_text(about[name])
         save_file(_unpacked(tensors), run / "model.safetensors")
+        usual_rights(run / "model.safetensors")
         made[stage] = run
     return made
 
