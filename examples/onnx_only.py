@@ -32,13 +32,14 @@ def stft(wave):  # [samples] to [frames, bins]
 
 
 ids = np.array([Tokenizer.from_file(f"{folder}/text_tokenizer.json").encode(prompt).ids])
-condition = run("text_encoder", input_ids=ids, attention_mask=np.ones_like(ids)).repeat(2, axis=0)
+places = {name: slice(*ends) for name, ends in json.loads(Path(folder, "condition.json").read_text()).items()}
+condition = np.zeros((2, places["guidance"].stop), np.float32)  # guidance stays 0: it is applied below
+condition[:, places["embedding"]] = text = run("text_encoder", input_ids=ids, attention_mask=np.ones_like(ids))[0]
 if Path(folder, "styles.npz").exists():  # contour and style of a known sound that is near the text
-    bank, most = np.load(f"{folder}/styles.npz"), config["generator"]["max_columns"]
-    near = np.argmax((bank["embeddings"] @ condition[0])[bank["sounds"]] / 0.04 + rng.gumbel(size=len(bank["sounds"])))
-    told = np.resize(bank["contours"][near], (1, most * bank["contours"].shape[2])), [[*bank["styles"][near], 1]]
-    condition = np.hstack([told[0].repeat(2, 0), condition, np.repeat(told[1], 2, 0)]).astype(np.float32)
-condition = np.pad(condition, ((0, 0), (0, config["generator"].get("guidance", 0) > 0)))  # told 0: it is guided below
+    bank = np.load(f"{folder}/styles.npz")
+    near = np.argmax((bank["embeddings"] @ text)[bank["sounds"]] / 0.04 + rng.gumbel(size=len(bank["sounds"])))
+    for name, told in (("contour", bank["contours"][near]), ("style", bank["styles"][near]), ("flag", [1])):
+        condition[:, places[name]] = np.resize(told, condition[:, places[name]].shape[1])
 codes, masked, dropped = np.zeros((rows * columns, levels), np.int64), np.ones(rows * columns, bool), np.arange(2) == 1
 for left in np.linspace(1, 0, steps):  # each step decides the tokens that the model is surest of, most in the last
     grid, mask = codes.reshape(1, rows, columns, levels).repeat(2, 0), masked.reshape(1, rows, columns).repeat(2, 0)
@@ -61,9 +62,8 @@ spectrogram = run("tokenizer_decoder", tokens=codes.reshape(1, rows, columns, le
 if Path(folder, "vocoder.onnx").exists():
     wave = run("vocoder", mel=spectrogram)[0]
 else:  # Griffin-Lim
-    target = np.maximum(np.exp(spectrogram[0].T) @ np.linalg.pinv(filters).T, 1e-8)
-    wave = rng.standard_normal(columns * patch * hop)
+    target, wave = np.exp(spectrogram[0].T) @ np.linalg.pinv(filters).T, rng.standard_normal(columns * patch * hop)
     for _ in range(32):
-        frames = np.fft.irfft(target * np.exp(1j * np.angle(stft(wave))), n=size) * hann / 1.5
+        frames = np.fft.irfft(np.maximum(target, 1e-8) * np.exp(1j * np.angle(stft(wave))), n=size) * hann / 1.5
         wave = sum(np.pad(frames[k::4].ravel(), (k * hop, (3 - k) * hop)) for k in range(4))[margin:-margin]
 soundfile.write(out, 0.89 * (wave := wave[: int(samples)]) / max(1e-6, np.abs(wave).max()), mel["sample_rate"])

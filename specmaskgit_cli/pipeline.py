@@ -1,12 +1,10 @@
-"""The tasks a user asks for: each sets up tokens, mask and condition, runs the decoding core and finishes the sound."""
+"""The face of the package: a model is loaded, and makes sounds; one method a task."""
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +13,7 @@ import numpy as np
 
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
-from .conditioning.bank import Manner, joined
 from .config.settings import GRIFFIN_LIM, VocoderConfig
-from .decoding.core import decode
-from .decoding.settings import DecodeSettings
 from .options import (
     Box,
     ContinueOptions,
@@ -33,23 +28,13 @@ from .options import (
 from .runtime import Runtime, open_runtime
 from .sounds.record import Origin, sha256
 from .sounds.sound import Sound
-from .synthesis.engine import CONTEXT_COLUMNS, MIN_COLUMNS
-from .synthesis.prompts import Conditions
-from .synthesis.render import mel_to_waveform, tokens_to_mel
+from .synthesis.engine import Draw, Engine, Progress, Share, rng_of
 from .tasks import check_made, task_of
-from .tasks.regenerate import Request
 from .tasks.source import Source
 from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     from .tasks.embed import Embedding, EmbedOptions
-
-# The loudest cell, in nats, of a sound that has hardly anything in it but a gap: 1 in some hundred, of prompts whose
-# sounds die away. It is drawn again. Of 390 ordinary ones the softest had -1.7.
-FAINT = -3.0
-DRAWS = 3  # at most
-
-Progress = Callable[[int, int], None]
 
 
 def load(
@@ -95,7 +80,7 @@ class Pipeline:
 
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime, origin: Origin | None = None):
         self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
-        self.conditions = Conditions(checkpoint, runtime)
+        self.engine = Engine(checkpoint, runtime)
         self.origin = origin  # for the metadata of the sounds
 
     def generate(self, prompt: str | None = None, **options) -> Sound:
@@ -126,18 +111,25 @@ class Pipeline:
         task = task_of(options)
         if options.seed is None:
             options = replace(options, seed=secrets.randbelow(2**32 - options.num))
-        in_memory = source is not None
-        if task.edits and not in_memory:
-            source = Source.read(options.source)
+        origin = None
+        if source is None:
+            read = options.source
+            origin = self.origin and replace(self.origin, input_sha256=sha256(read) if read else None)
+            source = Source.read(read) if task.edits else None
         edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
-        wish = None if task.edits else self.conditions.wish(options)
-        warnings = self.conditions.unfamiliar(options.prompt) + (source.notes if source else ())
+        prompts = self.engine.prompts
+        asked, negative = prompts.condition(options), None
+        warnings = prompts.unfamiliar(options.prompt) + (source.notes if source else ())
+        if options.negative:
+            negative = prompts.text(options.negative)
         sounds = []
         for index in range(options.num):
             started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)
-            request = Request.of(self, one, one.seed, progress, wish).part(index, options.num)
-            result = task.run(request, source, one)
+            rng = np.random.default_rng(one.seed) if task.edits else rng_of(one.seed)
+            condition = prompts.drawn(asked, rng) if asked and task.edits else asked
+            share = Share(progress).part(index, options.num)
+            result = task.run(self.engine, Draw(condition, negative, one.decode_settings, rng, share), source, one)
             if result is None:
                 break
             subtype = source.subtype if source and result.keeps_subtype else None
@@ -145,9 +137,10 @@ class Pipeline:
                 Sound(
                     result.samples, result.rate, result.mel, self.config.mel, one.seed, result.options or one,
                     result.score, warnings + result.notes, time.perf_counter() - started, subtype, result.gain,
+                    origin,
                 )
             )  # fmt: skip
-        return sounds if in_memory else self._signed(sounds, options.source)
+        return sounds
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:
         """Make boxes of time and frequency anew: `inpaint("in.wav", Box(1.0, 1.5))`; options of InpaintOptions."""
@@ -183,99 +176,3 @@ class Pipeline:
         from .tasks.embed import EmbedOptions, embed_file
 
         return embed_file(self.runtime, input, options or EmbedOptions(**values))
-
-    def _signed(self, sounds: list[Sound], read: str | None) -> list[Sound]:
-        """With their origin, and in it what the file that was read held."""
-        if self.origin is None:
-            return sounds
-        origin = replace(self.origin, input_sha256=sha256(read) if read else None)
-        return [replace(sound, origin=origin) for sound in sounds]
-
-    def draw(self, request: Request, options: GenerateOptions, rng: np.random.Generator) -> np.ndarray:
-        """A mel [n_mels, frames] of the asked length; `rng` goes on to draw its phases."""
-        config, columns = self.config, self._columns(options)
-        frames = math.ceil(options.seconds * config.mel.sample_rate / config.mel.hop_length)
-        weight = options.like_weight if options.prompt is not None else 1.0
-        for attempt in range(DRAWS):
-            manner = self.conditions.drawn(request.condition, rng, columns, options.variety, request.style, weight)
-            count = self.count(request.progress if attempt == 0 else None, columns)
-            mel = self.new_mel(columns, request.condition, request.negative, request.settings, rng, count, manner)
-            mel = mel[:, :frames]
-            if mel.max() > FAINT:
-                break
-        return mel
-
-    def new_mel(self, columns: int, condition, negative, settings, rng, count, manner) -> np.ndarray:
-        """A mel [n_mels, frames] of so many columns, all of them generated; arguments as of `fill`."""
-        grid = self.config.rows, columns
-        tokens, mask = np.zeros((*grid, self.config.tokenizer.levels), np.int64), np.ones(grid, bool)
-        return tokens_to_mel(
-            self.runtime, self.fill(tokens, mask, condition, negative, settings, rng, count, manner), rng
-        )
-
-    def fill(
-        self,
-        tokens: np.ndarray,
-        mask: np.ndarray,
-        condition: np.ndarray,
-        negative: np.ndarray | None,
-        settings: DecodeSettings,
-        rng: np.random.Generator,
-        count: Counter,
-        manner: Manner,
-    ) -> np.ndarray:
-        """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
-
-        Args:
-            tokens: int64 [rows, columns, levels], and mask bool [rows, columns], True = to be generated.
-            condition: float32 [1, D], and negative the same or None.
-            count: told of each step, over the windows of `windows(columns)`.
-            manner: what is told beside the condition; its contour is of all columns.
-        """
-        tokens, mask, generator = tokens.copy(), mask.copy(), self.config.generator
-        for low, high in self.windows(tokens.shape[1]):
-            wanted = joined(condition, manner, generator, low)
-            against = None if negative is None else joined(negative, manner, generator, low)
-            tokens[:, low:high] = decode(
-                self.runtime, tokens[None, :, low:high], mask[None, :, low:high], wanted, settings, [rng],
-                against, count.steps,
-            )[0]  # fmt: skip
-            mask[:, low:high] = False
-            count.window_done()
-        return tokens
-
-    def vocode(self, mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The waveform of a mel, as `mel_to_waveform` gives it."""
-        return mel_to_waveform(self.runtime, mel, rng)
-
-    def count(self, progress: Progress | None, columns: int, sounds: int = 1) -> Counter:
-        """What `fill` reports to, for `sounds` grids of so many columns."""
-        return Counter(progress, sounds * len(self.windows(columns)))
-
-    def windows(self, columns: int) -> list[tuple[int, int]]:
-        """Column ranges, each of at most the model's size and sharing CONTEXT_COLUMNS with the one before."""
-        size = self.config.generator.max_columns
-        context = min(CONTEXT_COLUMNS, size // 2)
-        found = [(0, min(size, columns))]
-        while found[-1][1] < columns:
-            low = found[-1][1] - context
-            found.append((low, min(low + size, columns)))
-        return found
-
-    def _columns(self, options: GenerateOptions) -> int:
-        samples = math.ceil(options.seconds * self.config.mel.sample_rate)
-        return max(MIN_COLUMNS, math.ceil(samples / self.config.column_samples))
-
-
-class Counter:
-    """Progress over all windows of all sounds, as one count of steps."""
-
-    def __init__(self, progress: Progress | None, windows: int):
-        self.progress, self.windows, self.done = progress, windows, 0
-
-    def steps(self, step: int, steps: int) -> None:
-        if self.progress:
-            self.progress(self.done * steps + step, self.windows * steps)
-
-    def window_done(self) -> None:
-        self.done += 1

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..checkpoint.layout import Checkpoint
 from ..pipeline import Pipeline
+from ..runtime import Runtime
+from ..synthesis.engine import Engine
 from .flops import generator_flops
 
 # What a runtime computes, by the names that it tells observers, that is a stage of its own.
@@ -54,12 +57,24 @@ class Clock:
         return found
 
 
+class TimedEngine(Engine):
+    """An engine that times decoding."""
+
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime, clock: Clock):
+        super().__init__(checkpoint, runtime)
+        self.clock = clock
+
+    def fill(self, *arguments) -> np.ndarray:
+        with self.clock.time("decoding"):
+            return super().fill(*arguments)
+
+
 class TimedPipeline(Pipeline):
     """A pipeline that times decoding, and has its runtime watched by the clock."""
 
     def __init__(self, pipe: Pipeline, clock: Clock):
         super().__init__(pipe.checkpoint, pipe.runtime)
-        self.clock = clock
+        self.engine, self.clock = TimedEngine(pipe.checkpoint, pipe.runtime, clock), clock
         self.runtime.observers.append(self._observe)
 
     @contextmanager
@@ -75,11 +90,7 @@ class TimedPipeline(Pipeline):
             self.clock.tokens = max(self.clock.tokens, batch * rows * columns)
             self.clock.flops += generator_flops(self.config, batch, columns, inputs["cells"].shape[1])
 
-    def fill(self, *arguments, **named) -> np.ndarray:
-        with self.clock.time("decoding"):
-            return super().fill(*arguments, **named)
-
     def forget(self) -> None:
         """Start the clock anew, with a prompt that has not been heard before."""
         self.clock.reset()
-        self.conditions.forget()
+        self.engine.prompts.forget()

@@ -1,14 +1,14 @@
-"""How a sound is to be, beside what it is to be of: its style and its contour, told or those of known sounds."""
+"""The bank of a checkpoint: styles and contours of the sounds it was trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config.settings import GeneratorConfig
 from ..errors import SmgError
+from .condition import Condition
 from .contour import flagged, from_bytes
 from .style import LIMIT
 
@@ -20,43 +20,12 @@ FILE = "styles.safetensors"
 
 
 @dataclass(frozen=True)
-class Manner:
-    """What a generator is told beside an embedding; None where it is not.
-
-    Attributes:
-        style: float32 [1, style_dims], see `style`.
-        contour: float32 [columns, contour_size], as `contour.flagged` gives it.
-    """
-
-    style: np.ndarray | None = None
-    contour: np.ndarray | None = None
-
-
-def joined(embedding: np.ndarray, manner: Manner, config: GeneratorConfig, first: int = 0) -> np.ndarray:
-    """What a generator is conditioned on, float32 [B, D'], of embeddings [B, D] and a manner, from its column `first`
-    on: contour, embedding, style, and whether there is one. D' is the condition's size but for the guidance's."""
-    parts = [embedding]
-    if config.style_dims:
-        told = np.zeros(config.style_dims + 1, np.float32)
-        if manner.style is not None:
-            told[:-1], told[-1] = manner.style[0], 1.0
-        parts.append(np.tile(told, (len(embedding), 1)))
-    if config.contour_steps:
-        told = np.zeros((config.max_columns, config.contour_size), np.float32)
-        if manner.contour is not None:
-            part = manner.contour[first : first + config.max_columns]
-            told[: len(part)] = part
-        parts.insert(0, np.tile(told.reshape(-1), (len(embedding), 1)))
-    return np.concatenate(parts, axis=1)
-
-
-@dataclass(frozen=True)
 class Bank:
-    """Manners of known sounds.
+    """Styles and contours of known sounds, several of each.
 
     Attributes:
         styles: float32 [n, style_dims].
-        sounds: int64 [n], which of the known sounds each is of.
+        sounds: int64 [n], the known sound that each entry is of.
         contours: uint8 [n, columns, 2 * contour_steps], as `contour.to_bytes` gives them.
     """
 
@@ -66,7 +35,7 @@ class Bank:
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, sounds: int) -> Bank:
-        """That of a checkpoint with so many known sounds; empty if there is none, or no telling of what sounds.
+        """The bank of a checkpoint with `sounds` known sounds; empty if it has no bank, or no list of its sounds.
 
         Raises:
             SmgError: it is changed, or does not fit the settings.
@@ -85,23 +54,30 @@ class Bank:
         return cls(styles.astype(np.float32), owners.astype(np.int64), contours.astype(np.uint8))
 
     @property
-    def told(self) -> np.ndarray:
-        """The contours as a generator is told them, float32 [n, columns, contour_size]."""
+    def flagged_contours(self) -> np.ndarray:
+        """The contours as a generator takes them, float32 [n, columns, contour_size]."""
         flags = np.ones((*self.contours.shape[:2], 2 if self.contours.shape[2] else 0), np.float32)
         return np.concatenate([from_bytes(self.contours), flags], axis=2)
 
-    def draw(self, cosines: np.ndarray, rng: np.random.Generator, columns: int, variety: float = 1.0) -> Manner:
-        """The manner of one of the known sounds, the likelier the nearer that sound is; one that tells nothing if the
-        bank is empty.
+    def draw(
+        self,
+        condition: Condition,
+        cosines: np.ndarray,
+        rng: np.random.Generator,
+        columns: int,
+        variety: float = 1.0,
+    ) -> Condition:
+        """A condition with style and contour of one of the known sounds, the likelier the nearer that sound is.
 
         Args:
-            cosines: float [sounds], of each known sound's embedding to what is wished for.
-            columns: of the contour; one that is longer than those of the bank is put together of several.
+            condition: its embedding is kept; all of it if the bank is empty.
+            cosines: float [sounds], of the embedding of each known sound to that of the condition.
+            columns: of the contour; one that is longer than those of the bank is put together of several. 0: none.
             variety: how far the style is from the mean of all that may be drawn, as a share (the truncation of arXiv
                 1809.11096).
         """
         if not len(self.styles):
-            return Manner()
+            return condition
         chances = np.exp((cosines - cosines[self.sounds].max()) / NEARNESS)
         counts = np.bincount(self.sounds, minlength=len(chances))
         chances[counts == 0] = 0
@@ -110,15 +86,16 @@ class Bank:
         drawn = rng.choice(own)
         typical = (chances / np.maximum(counts, 1))[self.sounds] @ self.styles
         style = (typical + variety * (self.styles[drawn] - typical)).astype(np.float32)[None]
-        return Manner(style, self._contour(drawn, own, rng, columns) if self.contours.shape[2] else None)
+        contour = self._contour(drawn, own, rng, columns) if columns and self.contours.shape[2] else None
+        return replace(condition, style=style, contour=contour)
 
     def _contour(self, drawn: int, own: np.ndarray, rng: np.random.Generator, columns: int) -> np.ndarray:
-        """That of one entry, for so many columns: its loudest part, or followed by others of the same sound."""
+        """The contour of one entry, `columns` long: its loudest part, or followed by others of the same sound."""
         pieces = [drawn]
         while len(pieces) * self.contours.shape[1] < columns:
             pieces.append(rng.choice(own))
         contour = from_bytes(np.concatenate(self.contours[pieces]))
         loudness = np.cumsum(np.pad(contour[:, : contour.shape[1] // 2].sum(axis=1), (1, 0)))
         first = 0 if len(pieces) > 1 else int(np.argmax(loudness[columns:] - loudness[:-columns]))
-        told = np.ones(columns, bool)
-        return flagged(contour[first : first + columns], told, told)
+        everywhere = np.ones(columns, bool)
+        return flagged(contour[first : first + columns], everywhere, everywhere)

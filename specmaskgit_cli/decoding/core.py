@@ -21,11 +21,15 @@ class Predictor(Protocol):
     """What the core asks of a model; every runtime has these.
 
     Attributes:
-        guidance: the largest guidance scale that the model applies itself, in one pass, when the scale is the last
-            number of its condition; 0 for a model whose condition has no such number.
+        guidance: the largest guidance scale that the model applies itself, in one pass, when its condition says so;
+            0 for a model that does not.
     """
 
     guidance: float
+
+    def with_guidance(self, condition: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Conditions float32 [B, D] that tell the model to apply guidance scales, float32 [B], itself; asked for only
+        where `guidance` is not 0."""
 
     def hidden(
         self, tokens: np.ndarray, mask: np.ndarray, condition: np.ndarray, dropped: np.ndarray, cells: np.ndarray
@@ -35,7 +39,7 @@ class Predictor(Protocol):
         Args:
             tokens: int64 [B, rows, columns, levels].
             mask: bool [B, rows, columns], True = not decided yet.
-            condition: float32 [B, D], or [B, D + 1] with the guidance scale that the model is to apply itself.
+            condition: float32 [B, D].
             dropped: bool [B], True = ignore the condition.
             cells: int64 [B, M], the cells wanted of each grid.
 
@@ -194,7 +198,7 @@ def _predict(
     opposite = condition if negative is None else negative
     wanted = np.concatenate([condition[items], opposite[items[twice]]])
     if predictor.guidance:
-        wanted = np.column_stack([wanted, np.pad(applied, (0, len(passes) - len(items)))])
+        wanted = predictor.with_guidance(wanted, np.pad(applied, (0, len(passes) - len(items))))
 
     # The cells of an item fill its row from the left, as the rows of one array have one length.
     row, column = np.searchsorted(items, item), np.arange(len(item)) - np.searchsorted(item, item)

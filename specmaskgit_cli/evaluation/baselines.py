@@ -75,5 +75,5 @@ def interpolated(silent: np.ndarray, gap: slice, pipe: Pipeline) -> np.ndarray:
     fresh = fresh_cells(mel.shape, gap.start, gap.stop, None, None, cfg)
     free = np.zeros(len(wave), bool)
     free[gap] = True
-    made = griffin_lim(guess(mel, fresh), cfg, 16, rng=np.random.default_rng(0), known=Known(wave, fresh, free))
+    made = griffin_lim(guess(mel, fresh, cfg), cfg, 16, rng=np.random.default_rng(0), known=Known(wave, fresh, free))
     return made[: len(silent)]

@@ -17,7 +17,6 @@ from ..decoding.settings import STEPS
 from ..errors import SmgError
 from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
 from ..pipeline import Pipeline
-from ..synthesis.render import mel_to_waveform
 from ..tasks.cutoff import find_cutoff
 from ..tasks.source import Source
 from .agreement import agreement
@@ -120,7 +119,7 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
     low = brick_wall(wave, rate, CUTOFF)
     sound, seconds = _timed(pipe, low, ExtendOptions("clip", cutoff=CUTOFF, **common))
     made = sound.samples[:, 0]
-    vocoded = mel_to_waveform(pipe.runtime, sound.mel, np.random.default_rng(0))[: len(wave)]
+    vocoded = pipe.engine.vocode(sound.mel, np.random.default_rng(0))[: len(wave)]
     vocoded *= np.sqrt(np.mean(made**2) / max(np.mean(vocoded**2), 1e-12))
     versions = {
         "before": low,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.levels import normalize_peak
+from ..conditioning.condition import Condition
 from ..data.clips import open_cache
 from ..data.sources import find_sources, split_sources
 from ..decoding.settings import DecodeSettings
@@ -22,7 +23,7 @@ from .embedders import Embedder, OwnEmbedder, open_embedder
 from .judge import judge
 from .material import EvaluationOptions, Group, Material, gather
 from .novelty import diversity, each_nearest, nearest_training
-from .synthesis import Wish, copy_synthesis, generate, mel_error, round_trip, wishes
+from .synthesis import copy_synthesis, generate, mel_error, round_trip
 from .tables import Table, measured
 
 SHEET_ROWS = 24
@@ -146,30 +147,30 @@ def synthesise(
     for name in ("copy synthesis", "round trip"):
         groups[name].row["mel_l1"] = float(np.mean(errors[name]))
     groups["round trip"].row["mel_l1_before_vocoder"] = float(np.mean(errors["codes"]))
-    wanted = wishes(pipe.runtime.embed_text(groups["generated"].texts))
+    wanted = [Condition(one[None]) for one in pipe.runtime.embed_text(groups["generated"].texts)]
     warm_up(pipe, wanted, options)
     groups["generated"].takes, cost = generate_takes(pipe, wanted, options, settings, tick)
     groups["generated"].row |= cost
     return groups
 
 
-def warm_up(pipe: Pipeline, wanted: list[Wish], options: EvaluationOptions) -> None:
+def warm_up(pipe: Pipeline, wanted: list[Condition], options: EvaluationOptions) -> None:
     """Load what is not loaded yet, so that the first sound is not the slowest."""
     generate(pipe, wanted[0], options.seconds, DecodeSettings(steps=1), options.seed)
 
 
 def generate_takes(
-    pipe: Pipeline, wanted: list[Wish], options: EvaluationOptions, settings: DecodeSettings,
-    tick: Callable[[], None] = lambda: None,
+    pipe: Pipeline, wanted: list[Condition], options: EvaluationOptions, settings: DecodeSettings,
+    tick: Callable[[], None] = lambda: None, style_share: float = 1.0,
 ) -> tuple[list[list[np.ndarray]], dict[str, float]]:  # fmt: skip
     """Sounds for all that is wanted, as often as there are seeds, each with a seed of its own; and the mean cost of
-    one."""
+    one. `style_share` as of `Engine.generate`."""
     takes, costs = [], []
     for take in range(options.seeds):
         sounds = []
-        for index, wish in enumerate(wanted):
+        for index, condition in enumerate(wanted):
             seed = options.seed + take * len(wanted) + index
-            wave, cost = generate(pipe, wish, options.seconds, settings, seed)
+            wave, cost = generate(pipe, condition, options.seconds, settings, seed, style_share)
             sounds.append(wave)
             costs.append((cost.seconds, cost.core_seconds))
             tick()

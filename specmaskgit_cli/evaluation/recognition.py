@@ -16,8 +16,8 @@ class Recogniser:
     """
 
     def __init__(self, pipe: Pipeline, labels: list[str]):
-        if pipe.conditions.sounds:
-            self.names = pipe.conditions.sounds
+        if pipe.engine.prompts.sounds:
+            self.names = pipe.engine.prompts.sounds
             self.embeddings = pipe.checkpoint.tensors("known_sounds.safetensors")["embeddings"].astype(np.float32)
         else:
             self.names = sorted(set(labels))

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.levels import normalize_peak
+from ..conditioning.condition import Condition
 from ..errors import SmgError, UsageError
+from ..options import GenerateOptions
 from ..pipeline import Pipeline
 from ..runtime import Runtime
 from ..spectrogram.mel import log_mel
@@ -25,9 +27,10 @@ from .material import EvaluationOptions, Group, gather, likenesses
 from .model import generate_takes, measure_group, warm_up
 from .recognition import Recogniser
 from .sweeps import BOTH, TEXT, Way, sweeps
-from .synthesis import Wish, generate, wishes
+from .synthesis import generate
 from .tables import Table, earlier, measured, write_report
 
+LIKE_WEIGHT = GenerateOptions.like_weight
 REPEATED = 4  # with one seed a prompt, every so many prompts are made once more to see how diverse seeds are
 COLUMNS = {
     "passes": "passes",
@@ -159,39 +162,38 @@ class _Measurement:
             warm_up(pipe, wanted, self.options)
             self.warm.add(way.model)
         before = self.passes[way.model].count
-        takes, cost = generate_takes(pipe, wanted, self.options, way.settings)
+        takes, cost = generate_takes(pipe, wanted, self.options, way.settings, style_share=_style_share(way))
         passes = (self.passes[way.model].count - before) / (len(takes) * len(wanted))
         group = Group(takes, [p.text for p in self.prompts], [p.expected for p in self.prompts])
         self._measure(group)
         made = {"diversity": self._diversity(pipe, wanted, way, group), "passes": round(passes)}
         return group.row | cost | made | {"rtf": cost["core_seconds_a_clip"] / self.options.seconds}
 
-    def _wanted(self, pipe: Pipeline, kind: str) -> list[Wish]:
+    def _wanted(self, pipe: Pipeline, kind: str) -> list[Condition]:
         """What to go for, as `smg generate` has it for a prompt, --like, and both."""
-        texts = pipe.runtime.embed_text([prompt.text for prompt in self.prompts])
+        prompts, texts = pipe.engine.prompts, pipe.runtime.embed_text([prompt.text for prompt in self.prompts])
         if kind == TEXT:
-            return wishes(texts)
-        own = OwnEmbedder(pipe)
-        sounds = np.stack([own.embed(wave, self.rate) for wave in self.likes])
-        total = texts + sounds if kind == BOTH else sounds
-        total = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
-        mels = (log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel) for wave in self.likes)
-        styles, weight = map(pipe.conditions.style_of, mels), 0.5 if kind == BOTH else 1.0
-        return [Wish(condition, style, weight) for condition, style in zip(total[:, None], styles, strict=True)]
+            return [Condition(text[None]) for text in texts]
+        own, wanted = OwnEmbedder(pipe), []
+        for text, wave in zip(texts, self.likes, strict=True):
+            style = prompts.style_of(log_mel(normalize_peak(wave, INPUT_PEAK_DB), pipe.config.mel))
+            sound = Condition(own.embed(wave, self.rate)[None], style)
+            wanted.append(prompts.between(text[None] if kind == BOTH else None, sound, LIKE_WEIGHT))
+        return wanted
 
     def _measure(self, group: Group) -> None:
         measure_group(group, self.reference, self.embedder, self.own, self.recogniser, self.rate)
         if self.options.judge:
             group.row |= judge(self.options.judge, {"all": group.judged()}, self.rate).get("all", {})
 
-    def _diversity(self, pipe: Pipeline, wanted: list[Wish], way: Way, group: Group) -> float:
+    def _diversity(self, pipe: Pipeline, wanted: list[Condition], way: Way, group: Group) -> float:
         """Mean cosine distance between the seeds of a prompt."""
         if len(group.own) > 1:
             return float(np.mean([mean_pairwise(group.own[:, i]) for i in range(len(wanted))]))
         found = []
         for i in range(0, len(wanted), REPEATED):
             seed = self.options.seed + len(wanted) + i  # that of a second take
-            wave, _ = generate(pipe, wanted[i], self.options.seconds, way.settings, seed)
+            wave, _ = generate(pipe, wanted[i], self.options.seconds, way.settings, seed, _style_share(way))
             found.append(mean_pairwise(np.stack([group.own[0, i], self.own.embed(wave, self.rate)])))
         return float(np.mean(found))
 
@@ -216,6 +218,11 @@ class _Passes:
         if name == "generator":
             self.count += len(inputs["tokens"])
         return nullcontext()
+
+
+def _style_share(way: Way) -> float:
+    """Share of the style of a sound to resemble, as `smg generate` has it."""
+    return LIKE_WEIGHT if way.condition == BOTH else 1.0
 
 
 def _key(way: Way) -> str:

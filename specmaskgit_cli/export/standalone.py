@@ -16,6 +16,7 @@ from .. import __version__
 from ..checkpoint.card import known_embeddings, known_sounds
 from ..checkpoint.layout import Checkpoint, read_sums, write_config, write_sums
 from ..conditioning.bank import Bank
+from ..conditioning.condition import Layout
 from ..config.settings import to_dict
 from ..decoding.settings import DecodeSettings
 from ..durable import put
@@ -27,6 +28,7 @@ from ..runtime.external import check_external
 from ..spectrogram.mel import mel_filterbank
 
 TOKENIZER, FILTERS, STYLES = "text_tokenizer.json", "mel_filters.npy", "styles.npz"
+LAYOUT = "condition.json"  # which part of the generator's condition lies where
 # Copied as they are: the credits have to travel with the weights.
 ALONG = {"text/tokenizer.json": TOKENIZER} | {name: name for name in ("README.md", "CREDITS.md")}
 
@@ -97,8 +99,12 @@ def export_standalone(checkpoint: Checkpoint, options: ExportOptions) -> tuple[s
         np.save(scratch / FILTERS, mel_filterbank(checkpoint.config.mel))
         bank = Bank.read(checkpoint, len(known_sounds(checkpoint)))
         if len(bank.styles):
-            told = {"styles": bank.styles, "sounds": bank.sounds, "contours": bank.told.astype(np.float16)}
-            np.savez(scratch / STYLES, **told, embeddings=known_embeddings(checkpoint))
+            np.savez(
+                scratch / STYLES, styles=bank.styles, sounds=bank.sounds, embeddings=known_embeddings(checkpoint),
+                contours=bank.flagged_contours.astype(np.float16),
+            )  # fmt: skip
+        layout = Layout(checkpoint.config.generator).to_dict()
+        (scratch / LAYOUT).write_text(json.dumps(layout, indent=2) + "\n", encoding="utf-8")
         return reference.backend, [_export(reference, graph, options, scratch) for graph in graphs]
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..conditioning.condition import Layout
 from ..conditioning.style import STATISTICS
 from ..config.settings import GeneratorConfig, TokenizerConfig
 from .layers import full_precision, fused, gelu, pick
@@ -129,7 +130,7 @@ class Generator(nn.Module):
         Args:
             tokens: int64 [B, rows, columns, levels]; whatever they are where mask is True is not looked at.
             mask: bool [B, rows, columns], True where the token is to be generated.
-            condition: float32 [B, condition_size], an embedding of unit length and what `manner.joined` adds to it.
+            condition: float32 [B, condition_size], as `Condition.pack` gives it.
             dropped: bool [B], True for a pass without the condition but for its contour.
             cells: int64 [B, M], which of the rows * columns cells are wanted, in any order; None: all.
 
@@ -148,8 +149,8 @@ class Generator(nn.Module):
         With cells `wanted`, the last are of those alone: the last block then looks from them at all.
         """
         rows, columns = tokens.shape[1:3]
-        whole = condition.shape[1] - self.config.whole_size
-        contour, condition = condition[:, :whole], condition[:, whole:]
+        layout = Layout(self.config)
+        contour, condition = condition[:, layout.contour], condition[:, layout.whole]
         condition = self.condition_in((condition - self.condition_mean) / self.condition_scale)
         condition = torch.where(dropped[:, None], self.no_condition, condition)
         known = self.token_in(self.lookup(tokens)) + self.kind[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checkpoint.layout import Checkpoint
+from ..conditioning.condition import with_guidance
 from ..config.settings import VocoderConfig
 from ..errors import SmgError
 from ..models.parts import NETWORKS, PARTS, TEXT_FILES, VOCODER, Network, Part
@@ -48,6 +49,10 @@ class Runtime(ABC):
     def guidance(self) -> float:
         """As `decoding.Predictor` has it."""
         return self.config.generator.guidance
+
+    def with_guidance(self, condition: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """As `decoding.Predictor` has it."""
+        return with_guidance(condition, scale, self.config.generator)
 
     @functools.cached_property
     def text_encoder(self) -> TextEncoder:

@@ -1,4 +1,4 @@
-"""What the generator is told to make: texts and sounds in the joint space, styles and contours."""
+"""From texts and sounds to conditions: embeddings in the joint space, styles and contours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from ..audio.files import read_mono
 from ..audio.levels import normalize_peak
 from ..checkpoint.card import known_embeddings, known_sounds
 from ..checkpoint.layout import Checkpoint
-from ..conditioning.bank import Bank, Manner
+from ..conditioning.bank import Bank
+from ..conditioning.condition import Condition
 from ..conditioning.contour import flagged, follow
 from ..conditioning.style import Projection
 from ..errors import UsageError
-from ..options import VARIETY, GenerateOptions
+from ..options import VARIETY, GenerateOptions, SamplingOptions
 from ..runtime import Runtime
 from ..spectrogram.mel import log_mel
 
@@ -24,8 +25,8 @@ INPUT_PEAK_DB = -0.9  # level of all sounds the models were trained on
 FAMILIAR = 0.5  # cosine to the nearest known sound below which a prompt is called unfamiliar
 
 
-class Conditions:
-    """What a model makes of prompts and of sounds to go by, and what it knows."""
+class Prompts:
+    """From prompts, and from sounds to go by, to conditions; and what a model knows."""
 
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime):
         self.checkpoint, self.runtime, self.config = checkpoint, runtime, checkpoint.config
@@ -35,18 +36,27 @@ class Conditions:
         """Embed the next text anew, even if it is the last one."""
         self._last.clear()
 
-    def wish(self, options: GenerateOptions) -> tuple[np.ndarray, np.ndarray | None]:
-        """The direction in the joint space to go for, [1, D]: the prompt, the sound to resemble, or between them; and
-        the style [1, style_dims] of that sound, if there is one."""
-        parts, style = [], None
-        if options.prompt is not None:
-            parts.append((self.text(options.prompt), 1 - options.like_weight if options.like else 1.0))
-        if options.like is not None:
-            weight = options.like_weight if options.prompt is not None else 1.0
-            embedding, style = self._sound(options.like)
-            parts.append((embedding, weight))
-        total = sum(weight * embedding for embedding, weight in parts)
-        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32), style
+    def condition(self, options: SamplingOptions) -> Condition | None:
+        """What options ask for; None where they name nothing, so that an edit goes by the sound that stays.
+
+        For a sound to generate it is the prompt, the sound to resemble, or between them, with the style of that sound.
+
+        Raises:
+            SmgError: a sound to resemble that cannot be read, or is silent.
+        """
+        text = None if options.prompt is None else self.text(options.prompt)
+        if isinstance(options, GenerateOptions):
+            return self.between(text, self._like(options.like) if options.like else None, options.like_weight)
+        return None if text is None else Condition(text)
+
+    def between(self, text: np.ndarray | None, sound: Condition | None, weight: float) -> Condition:
+        """A text [1, D], a sound, or in a direction between both, where the sound has a share of `weight`."""
+        parts = [] if text is None else [(1 - weight if sound else 1.0, text)]
+        if sound:
+            parts.append((weight if parts else 1.0, sound.embedding))
+        total = sum(share * embedding for share, embedding in parts)
+        embedding = (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
+        return Condition(embedding, sound and sound.style)
 
     def text(self, text: str) -> np.ndarray:
         """A text in the joint space, [1, D]; the last one is remembered, as it is asked for more than once."""
@@ -54,17 +64,19 @@ class Conditions:
             self._last = {text: self.runtime.embed_text([text])}
         return self._last[text]
 
-    def _sound(self, path: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """A sound file in the joint space, [1, D], and its style."""
-        config = self.config
+    def heard_in(self, mel: np.ndarray, bands: np.ndarray | None = None) -> Condition:
+        """Embedding and style of a mel [n_mels, frames] of a patch or more; `bands` as of `style_of`."""
+        return Condition(self.runtime.embed_audio(mel[None]), self.style_of(mel, bands))
+
+    def _like(self, path: str) -> Condition:
+        """Embedding and style of a sound file."""
+        config, mel = self.config, self._mel(path)
         if config.embedder.kind == "clap":
             rate = config.embedder.sample_rate
-            style = self.style_of(self._mel(path)) if config.generator.style_dims else None
-            return self.runtime.embed_sound(self._read(path, rate), rate), style
-        mel = self._mel(path)
+            return Condition(self.runtime.embed_sound(self._read(path, rate), rate), self.style_of(mel))
         missing = max(0, config.tokenizer.patch_frames - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
-        return self.runtime.embed_audio(padded[None]), self.style_of(mel)
+        return Condition(self.runtime.embed_audio(padded[None]), self.style_of(mel))
 
     def _mel(self, path: str) -> np.ndarray:
         return log_mel(self._read(path, self.config.mel.sample_rate), self.config.mel)
@@ -77,13 +89,13 @@ class Conditions:
             raise UsageError(f"{path} is silent; name a file with sound in it")
         return normalize_peak(samples, INPUT_PEAK_DB)
 
-    def score(self, mel: np.ndarray, condition: np.ndarray) -> float:
-        """How much nearer what is heard in a mel [n_mels, frames] is to a direction [1, D] than to the known sounds in
-        the mean, as a difference of cosines: some sounds are near to everything."""
+    def score(self, mel: np.ndarray, embedding: np.ndarray) -> float:
+        """How much nearer the sound of a mel [n_mels, frames] is to an embedding [1, D] than to the known sounds in the
+        mean, as a difference of cosines: some sounds are near to everything."""
         missing = max(0, self.config.tokenizer.patch_frames - mel.shape[1])
         padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=self.config.mel.scale_min)
         others = self._known.mean(axis=0) if self.sounds else 0.0
-        return float(self.runtime.embed_audio(padded[None])[0] @ (condition[0] - others))
+        return float(self.runtime.embed_audio(padded[None])[0] @ (embedding[0] - others))
 
     @functools.cached_property
     def sounds(self) -> list[str]:
@@ -98,28 +110,28 @@ class Conditions:
 
     @functools.cached_property
     def bank(self) -> Bank:
-        """Manners of the sounds the model was trained on."""
+        """Styles and contours of the sounds the model was trained on."""
         return Bank.read(self.checkpoint, len(self.sounds))
 
     def drawn(
-        self, condition: np.ndarray, rng: np.random.Generator, columns: int, variety: float = VARIETY,
-        like: np.ndarray | None = None, like_weight: float = 0.5,
-    ) -> Manner:  # fmt: skip
-        """The manner of a known sound that a condition [1, D] is near, for so many columns.
+        self, condition: Condition, rng: np.random.Generator, columns: int = 0, variety: float = VARIETY,
+        style_share: float = 1.0,
+    ) -> Condition:  # fmt: skip
+        """A condition with style and contour drawn from a known sound that its embedding is near.
 
         Args:
-            like: the style of a sound to resemble, which has the share `like_weight`; all of it where none is known.
+            columns: of the contour.
+            style_share: share of the condition's own style, if it has one; all of it where no sounds are known.
         """
-        drawn = self.bank.draw(self._known @ condition[0], rng, columns, variety)
-        if like is None:
-            return drawn
-        return replace(
-            drawn, style=like if drawn.style is None else like_weight * like + (1 - like_weight) * drawn.style
-        )
+        cosines = self._known @ condition.embedding[0]
+        found, own = self.bank.draw(condition, cosines, rng, columns, variety), condition.style
+        if own is None or found is condition:
+            return found
+        return replace(found, style=style_share * own + (1 - style_share) * found.style)
 
     def contour_of(self, mel: np.ndarray, known: np.ndarray) -> np.ndarray | None:
-        """What of the contour of a mel [n_mels, frames] some cells tell, bool of its shape: loudness where most of a
-        column is known, brightness where all is. None if the model knows no contours."""
+        """The contour of a mel [n_mels, frames] as far as its `known` cells, bool of the same shape, show it: loudness
+        where most of a column is known, brightness where all is. None if the model knows no contours."""
         steps, patch = self.config.generator.contour_steps, self.config.tokenizer.patch_frames
         if not steps:
             return None

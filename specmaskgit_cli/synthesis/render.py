@@ -9,9 +9,9 @@ from ..runtime.base import Runtime
 from ..spectrogram.griffin_lim import Known
 from ..spectrogram.mel import noise_mel
 
-MEL_COLUMNS = 64  # of the token grid, decoded at a time
-WAVE_FRAMES = 1024  # of mel, vocoded at a time
-OVERLAP_FRAMES = 16  # by which vocoded pieces overlap: about 0.2 s
+MEL_SECONDS = 11.9  # of the token grid, decoded at a time
+WAVE_SECONDS = 11.89  # of mel, vocoded at a time
+OVERLAP_SECONDS = 0.19  # by which vocoded pieces overlap
 
 
 def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -24,9 +24,9 @@ def tokens_to_mel(runtime: Runtime, tokens: np.ndarray, rng: np.random.Generator
     patch, columns = config.tokenizer.patch_frames, tokens.shape[1]
     noise = noise_mel(rng, columns * patch, config.mel)
     context = config.tokenizer.decoder_layers * (config.tokenizer.kernel // 2) + 1
-    pieces = []
-    for start in range(0, columns, MEL_COLUMNS):
-        stop = min(start + MEL_COLUMNS, columns)
+    pieces, size = [], config.columns(MEL_SECONDS)
+    for start in range(0, columns, size):
+        stop = min(start + size, columns)
         low, high = max(0, start - context), min(columns, stop + context)
         mel = runtime.decode_tokens(tokens[None, :, low:high], noise[None, :, low * patch : high * patch])[0]
         pieces.append(mel[:, (start - low) * patch : (stop - low) * patch])
@@ -40,12 +40,13 @@ def mel_to_waveform(
 
     `rng` and `known` as of `runtime.vocoder.Vocoder.vocode`.
     """
-    hop, frames = runtime.config.mel.hop_length, mel.shape[1]
+    cfg, frames = runtime.config.mel, mel.shape[1]
+    hop, size = cfg.hop_length, cfg.frames(WAVE_SECONDS)
     pieces: list[np.ndarray] = []
-    for start in range(0, frames, WAVE_FRAMES):
+    for start in range(0, frames, size):
         # The overlap reaches back into the last piece; a short rest joins it instead of being vocoded alone.
-        low = max(0, start - OVERLAP_FRAMES)
-        stop = frames if frames - start < 2 * WAVE_FRAMES else start + WAVE_FRAMES
+        low = max(0, start - cfg.frames(OVERLAP_SECONDS))
+        stop = frames if frames - start < 2 * size else start + size
         piece = runtime.vocode(mel[:, low:stop], rng, known and known.cut(low, stop, hop))
         if pieces:
             overlap = (start - low) * hop

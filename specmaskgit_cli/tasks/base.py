@@ -12,6 +12,9 @@ from ..options import EditOptions, SamplingOptions
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..synthesis.engine import Draw, Engine
+    from .source import Source
+
 
 @dataclass(frozen=True)
 class Task:
@@ -38,8 +41,8 @@ class Task:
         return issubclass(self.options, EditOptions)
 
     @property
-    def run(self) -> Callable[..., Result | None]:
-        """Makes one sound; returns None where there is nothing to do."""
+    def run(self) -> Callable[[Engine, Draw, Source | None, SamplingOptions], Result | None]:
+        """Makes one sound of a source, which a task that edits needs; returns None where there is nothing to do."""
         return import_module(f"{__package__}.{self.module or self.name}").run
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..audio.levels import fade
@@ -9,9 +11,9 @@ from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options import ContinueOptions
 from ..spectrogram.mel import log_mel
-from ..synthesis.engine import CONTEXT_COLUMNS
+from ..synthesis.engine import Draw, Engine
 from .base import Result
-from .regenerate import Request, fresh_cells, regenerate
+from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 
 JOIN_SECONDS = 0.01  # over which the new part takes over from the mirrored end of the old
@@ -20,7 +22,7 @@ SETTLE_SECONDS = 0.25  # in which the change of level for that dies away
 MAX_GAIN = 4.0
 
 
-def run(request: Request, source: Source, options: ContinueOptions) -> Result:
+def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) -> Result:
     """The sound, bit for bit, with `seconds` of new sound after or before it.
 
     Each window of new sound is decoded with the one before as context. Level, tilt and condition are those of the
@@ -29,23 +31,23 @@ def run(request: Request, source: Source, options: ContinueOptions) -> Result:
     Raises:
         UsageError: that part is silent and there is no prompt.
     """
-    config, backward = request.pipe.config, options.before
+    config, backward = engine.config, options.before
     cfg, column = config.mel, config.column_samples
     heard_seconds = config.generator.max_columns * column / cfg.sample_rate
     length = min(len(source.samples), round(heard_seconds * source.rate))
     near = source.samples[:length] if backward else source.samples[-length:]
-    if request.condition is None and not near.any():
+    if draw.condition is None and not near.any():
         where = "begins" if backward else "ends"
         raise UsageError(f"{source.name} {where} in silence; say with a prompt what should be there")
     heard = excerpt(near, source.rate, config)
     exact = max(1, heard.place(length))  # what follows in `heard.wave` is padding
-    if request.condition is None:
-        request.hear(log_mel(heard.wave, cfg))
+    if draw.condition is None:
+        draw = replace(draw, condition=engine.prompts.heard_in(log_mel(heard.wave, cfg)))
 
     wanted = int(np.ceil((options.seconds + JOIN_SECONDS) * cfg.sample_rate))
-    context = min(CONTEXT_COLUMNS * column, exact)
+    context = min(engine.context * column, exact)
     ends = [heard.wave[:context] if backward else heard.wave[exact - context : exact]]
-    fresh_columns = config.generator.max_columns - CONTEXT_COLUMNS
+    fresh_columns = config.generator.max_columns - engine.context
     windows = -(-wanted // (fresh_columns * column))
     mels = []
     for index in range(windows):
@@ -58,7 +60,7 @@ def run(request: Request, source: Source, options: ContinueOptions) -> Result:
         free = np.zeros(size, bool)
         free[start:stop] = True
         fresh = fresh_cells((cfg.n_mels, size // cfg.hop_length), start, stop, None, None, cfg)
-        wave = regenerate(request.part(index, windows), wave, fresh, free)
+        wave = regenerate(engine, draw.part(index, windows), wave, fresh, free)
         new = wave[:stop] if backward else wave[start:]
         mels.append(log_mel(new, cfg))
         ends.append(new[-missing:] if backward else new[:missing])

@@ -13,10 +13,10 @@ from ..errors import UsageError
 from ..options import ExtendOptions, options_of
 from ..spectrogram.band_envelope import envelope, impose, known_bands, step_samples
 from ..spectrogram.mel import log_mel
-from ..synthesis.engine import CONTEXT_COLUMNS
+from ..synthesis.engine import Draw, Engine
 from .base import Result
 from .cutoff import find_cutoff
-from .regenerate import Request, fresh_cells, regenerate
+from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 
 FLANK = 1.1  # of `band`: its upper end is this much above its lower
@@ -29,7 +29,7 @@ REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
 ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
 
-def run(request: Request, source: Source, options: ExtendOptions) -> Result | None:
+def run(engine: Engine, draw: Draw, source: Source, options: ExtendOptions) -> Result | None:
     """The sound with new high frequencies added, at its own rate or the models' if that is higher.
 
     Below the cut-off the samples of the input stay (low-frequency replacement); the new part comes in over the tenth
@@ -42,7 +42,7 @@ def run(request: Request, source: Source, options: ExtendOptions) -> Result | No
     Raises:
         UsageError: the sound is silent, or the cut-off above what can be filled.
     """
-    config = request.pipe.config
+    config = engine.config
     top = config.mel.f_max
     if not source.samples.any():
         raise UsageError(f"{source.name} is silent; name a file with sound in it")
@@ -56,7 +56,7 @@ def run(request: Request, source: Source, options: ExtendOptions) -> Result | No
     samples = resample(source.samples, source.rate, rate)
     samples = samples.copy() if samples is source.samples else samples
     column = config.column_samples * rate / config.mel.sample_rate
-    window, overlap = int(config.generator.max_columns * column), int(CONTEXT_COLUMNS * column)
+    window, overlap = int(config.generator.max_columns * column), int(engine.context * column)
     starts = list(range(0, max(1, len(samples) - overlap), window - overlap))
     original = samples[:0]  # of the overlap, before anything was added to it
     levels = None
@@ -65,19 +65,24 @@ def run(request: Request, source: Source, options: ExtendOptions) -> Result | No
         done = max(0, len(original) - round(REMADE_SECONDS * rate))
         low = np.concatenate([original, part[len(original) :]])
         original = low[window - overlap :]
-        part[:], mel, levels = _extend_window(request.part(index, len(starts)), part, low, done, rate, cutoff, levels)
+        part[:], mel, levels = _extend_window(
+            engine, draw.part(index, len(starts)), part, low, done, rate, cutoff, levels
+        )
     note = f"the sound ends at {cutoff:.0f} Hz; made anew from there to {highest(top, rate):g} Hz"
     allowed = cutoff >= options_of(ExtendOptions)["cutoff"].kind.low  # which it is but for rates of 1 kHz
     return Result(samples, rate, mel, (note,), replace(options, cutoff=cutoff) if allowed else None)
 
 
-def _extend_window(request, part, low, done, rate, cutoff, before) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _extend_window(
+    engine: Engine, draw: Draw, part: np.ndarray, low: np.ndarray, done: int, rate: int, cutoff: float,
+    before: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
     """`part` [m, channels], of which `done` samples are extended already, extended throughout; its mel; and the levels
     [steps, bands] its new bands were brought to, if they were, at the level of the part itself.
 
     `low` is the same without what was added, `before` the levels of the window before.
     """
-    config = request.pipe.config
+    config = engine.config
     if not part.any():
         return part, log_mel(np.zeros(config.column_samples), config.mel), None
     heard = excerpt(part, rate, config)
@@ -86,14 +91,14 @@ def _extend_window(request, part, low, done, rate, cutoff, before) -> tuple[np.n
     begin = heard.place(done)
     fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff / WEAK, None, cfg)
     free = np.arange(len(heard.wave)) >= begin
-    made = regenerate(request, heard.wave, fresh, free, TRUST, STRADDLE)
+    made = regenerate(engine, draw, heard.wave, fresh, free, TRUST, STRADDLE)
     made += air(made[:, None], cfg.sample_rate, cfg.f_max)[:, 0]
     known, levels = known_bands(cutoff, cfg, config.envelope.bands), None
     if config.envelope.width and known.any():
         gain = 2 * np.log(heard.gain)
-        levels = _levels(request, heard.wave, heard.place(len(part)), known) - gain
+        levels = _levels(engine, heard.wave, heard.place(len(part)), known) - gain
         if before is not None:
-            levels = carried(levels, before, CONTEXT_COLUMNS * config.column_samples // step_samples(cfg))
+            levels = carried(levels, before, engine.context * config.column_samples // step_samples(cfg))
         made = impose(made, levels + gain, known, CONFIDENCE, cfg)
     # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
     mono = heard.mono(made, len(part))[:, None]
@@ -105,13 +110,13 @@ def _extend_window(request, part, low, done, rate, cutoff, before) -> tuple[np.n
     return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg), levels
 
 
-def _levels(request: Request, wave: np.ndarray, length: int, known: np.ndarray) -> np.ndarray:
+def _levels(engine: Engine, wave: np.ndarray, length: int, known: np.ndarray) -> np.ndarray:
     """The most likely levels [steps, bands] of all bands of a sound [n], silent after `length`, as `envelope` has
     them."""
-    cfg = request.pipe.config.mel
+    cfg = engine.config.mel
     found = envelope(wave, cfg, len(known))
     heard = np.arange(len(found)) * step_samples(cfg) < length
-    return request.pipe.runtime.estimate_envelope(found[None], known[None], heard[None])[0]
+    return engine.runtime.estimate_envelope(found[None], known[None], heard[None])[0]
 
 
 def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..audio.levels import fade, normalize_peak, peak_gain
 from ..options import GenerateOptions
+from ..synthesis.engine import Draw, Engine, Share, rng_of
 from .base import Result
 from .loop import JOIN_SECONDS, close_loop
-from .regenerate import Request
 
 
-def run(request: Request, source: None, options: GenerateOptions) -> Result:
+def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> Result:
     """A sound exactly as long as asked for, [n], its peak at -1 dBFS: of several candidates the one that fits best.
 
     The ends are faded against clicks, or joined where the sound is to loop.
     """
-    pipe, rate = request.pipe, request.pipe.config.mel.sample_rate
-    drawn = []
-    for candidate in range(options.candidates):
-        rng = np.random.default_rng([options.seed, candidate])
-        drawn.append((pipe.draw(request.part(candidate, options.candidates), options, rng), rng))
-    scores = [pipe.conditions.score(mel, request.condition) for mel, _ in drawn] if options.candidates > 1 else [None]
-    best = int(np.argmax(scores)) if options.candidates > 1 else 0
-    mel, rng = drawn[best]
-    samples = pipe.vocode(mel, rng)[: round(options.seconds * rate)]
-    if options.loop:
-        closing = Request.of(pipe, options, options.seed)
-        samples = close_loop(closing, samples[:, None], rate, JOIN_SECONDS)[0][:, 0]
-    level = normalize_peak(samples)
-    made = level if options.loop else fade(level, rate)
-    return Result(made, rate, mel, score=scores[best], gain=peak_gain(samples))
+    rate, style_share = engine.config.mel.sample_rate, 1.0 if options.prompt is None else options.like_weight
+    candidates, mels = [], []
+    for index in range(options.candidates):
+        candidates.append(replace(draw.part(index, options.candidates), rng=rng_of(options.seed, index)))
+        mels.append(engine.generate(candidates[-1], options.seconds, options.variety, style_share))
+    best, score = 0, None
+    if options.candidates > 1:
+        scores = [engine.prompts.score(mel, draw.condition.embedding) for mel in mels]
+        best = int(np.argmax(scores))
+        score = scores[best]
+    mel, draw = mels[best], candidates[best]
+    samples = engine.vocode(mel, draw.rng)[: round(options.seconds * rate)]
+    if not options.loop:
+        return Result(fade(normalize_peak(samples), rate), rate, mel, score=score, gain=peak_gain(samples))
+    rng = np.random.default_rng(options.seed)
+    closing = replace(draw, condition=engine.prompts.drawn(draw.condition, rng), rng=rng, progress=Share())
+    closed = close_loop(engine, closing, samples[:, None], rate, JOIN_SECONDS)[0][:, 0]
+    return Result(normalize_peak(closed), rate, mel, score=score, gain=peak_gain(closed))

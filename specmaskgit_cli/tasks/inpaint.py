@@ -11,9 +11,9 @@ from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options import Box, InpaintOptions
 from ..spectrogram.mel import log_mel
-from ..synthesis.engine import CONTEXT_COLUMNS
+from ..synthesis.engine import Draw, Engine
 from .base import Result
-from .regenerate import Request, fresh_cells, regenerate
+from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 
 # Of a gap whose level is all the model's. Without a prompt, that of a shorter one is, so much of it as is missing here,
@@ -31,17 +31,21 @@ class Span:
     high: float | None = None
 
 
-def run(request: Request, source: Source, options: InpaintOptions) -> Result:
+def run(engine: Engine, draw: Draw, source: Source, options: InpaintOptions) -> Result:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
     samples, mel = source.samples.copy(), None
     boxes = tuple(box.within(source.seconds) for box in options.boxes)
-    groups = neighbourhoods(request.pipe.config, source, boxes)
+    groups = neighbourhoods(engine, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
-        samples[start:stop], mel = repaint(request.part(index, len(groups)), samples[start:stop], source.rate, spans)
+        samples[start:stop], mel = repaint(
+            engine, draw.part(index, len(groups)), samples[start:stop], source.rate, spans
+        )
     return Result(samples, source.rate, mel, options=replace(options, boxes=boxes))
 
 
-def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
+def repaint(
+    engine: Engine, draw: Draw, samples: np.ndarray, rate: int, spans: list[Span]
+) -> tuple[np.ndarray, np.ndarray]:
     """Make the spans of samples [m, channels] anew; returns them with the spans replaced, and the mel [n_mels, frames].
 
     Outside the spans the samples are returned as they are. Those inside blend in over 30 ms at the span's ends.
@@ -49,12 +53,12 @@ def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span])
     Raises:
         UsageError: there is neither a prompt nor a sound beside the spans to go by.
     """
-    config = request.pipe.config
+    config = engine.config
     whole = [span for span in spans if span.low is None and span.high is None]
     stays = np.ones(len(samples), bool)
     for span in whole:
         stays[span.start : span.stop] = False
-    if request.condition is None and not np.any(samples[stays]):
+    if draw.condition is None and not np.any(samples[stays]):
         raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
     heard = excerpt(samples, rate, config, stays)
     cfg = config.mel
@@ -63,11 +67,11 @@ def repaint(request: Request, samples: np.ndarray, rate: int, spans: list[Span])
     for span in spans:
         start, stop = heard.place(span.start), max(heard.place(span.stop), heard.place(span.start) + 1)
         cells = fresh_cells(fresh.shape, start, stop, span.low, span.high, cfg)
-        if request.condition is None:
+        if draw.condition is None:
             trust[cells & ~fresh] = min(1.0, (stop - start) / cfg.sample_rate / OWN_LEVEL_SECONDS)
         fresh |= cells
         free[start:stop] = True
-    made = regenerate(request, heard.wave, fresh, free, trust)
+    made = regenerate(engine, draw, heard.wave, fresh, free, trust)
     new = heard.back(made)
     # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
     changed = samples + new - heard.back(heard.wave)
@@ -90,14 +94,15 @@ def _around(samples: np.ndarray, spans: list[Span], rate: int) -> np.ndarray:
     return around
 
 
-def neighbourhoods(config, source: Source, boxes: tuple[Box, ...]) -> list[tuple[int, int, list[Span]]]:
+def neighbourhoods(engine: Engine, source: Source, boxes: tuple[Box, ...]) -> list[tuple[int, int, list[Span]]]:
     """(start, stop, spans relative to start) in samples: boxes near each other together.
 
     Raises:
         UsageError: a box outside the sound, or above its highest frequency.
     """
+    config = engine.config
     column = config.column_samples * source.rate / config.mel.sample_rate
-    window, margin = config.generator.max_columns * column, CONTEXT_COLUMNS * column
+    window, margin = config.generator.max_columns * column, engine.context * column
     total, spans = len(source.samples), []
     for box in boxes:
         if box.end > source.seconds:

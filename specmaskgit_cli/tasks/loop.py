@@ -6,22 +6,23 @@ import numpy as np
 
 from ..audio.filters import FADE_SECONDS
 from ..options import LoopOptions
-from ..synthesis.engine import CONTEXT_COLUMNS
+from ..synthesis.engine import Draw, Engine
 from .base import Result
 from .inpaint import Span, repaint
-from .regenerate import Request
 from .source import Source
 
 JOIN_SECONDS = LoopOptions.join  # of a generated loop
 
 
-def run(request: Request, source: Source, options: LoopOptions) -> Result:
+def run(engine: Engine, draw: Draw, source: Source, options: LoopOptions) -> Result:
     """The sound with its last `join` seconds and its first 30 ms made anew: the end runs into the beginning."""
-    samples, mel = close_loop(request, source.samples, source.rate, options.join)
+    samples, mel = close_loop(engine, draw, source.samples, source.rate, options.join)
     return Result(samples, source.rate, mel)
 
 
-def close_loop(request: Request, samples: np.ndarray, rate: int, join: float) -> tuple[np.ndarray, np.ndarray]:
+def close_loop(
+    engine: Engine, draw: Draw, samples: np.ndarray, rate: int, join: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples [n, channels] as a loop of the same length, and the mel of the part around the join.
 
     The sound is turned so that the join lies within it, and a span around it is inpainted: all of it before the join,
@@ -30,13 +31,13 @@ def close_loop(request: Request, samples: np.ndarray, rate: int, join: float) ->
     total = len(samples)
     before = max(8, min(round(join * rate), total // 3))
     after = max(4, min(round(FADE_SECONDS * rate), total // 12))
-    config = request.pipe.config
-    context = int(CONTEXT_COLUMNS * config.column_samples * rate / config.mel.sample_rate)
+    config = engine.config
+    context = int(engine.context * config.column_samples * rate / config.mel.sample_rate)
     # What lies around the join, at most the whole sound once.
     lead = min(before + context, total // 2 + before // 2)
     follow = min(after + context, total - lead)
     turned = np.concatenate([samples[total - lead :], samples[:follow]])
-    made, mel = repaint(request, turned, rate, [Span(lead - before, lead + after)])
+    made, mel = repaint(engine, draw, turned, rate, [Span(lead - before, lead + after)])
     result = samples.copy()
     result[total - lead :], result[:follow] = made[:lead], made[lead:]
     return result, mel

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..audio.levels import limit_peak
 from ..options import VaryOptions
 from ..spectrogram.mel import log_mel
-from ..synthesis.render import mel_to_waveform
+from ..synthesis.engine import Draw, Engine
 from .base import Result
-from .regenerate import Request, regenerate_mel
+from .regenerate import regenerate_mel
 from .source import Source, excerpt
 
 
-def run(request: Request, source: Source, options: VaryOptions) -> Result:
+def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Result:
     """A sound of the same length, rate and level, with `amount` of its tokens drawn anew, spread at random.
 
     All of it is vocoded; with amount 0 that is all that happens.
@@ -20,14 +22,14 @@ def run(request: Request, source: Source, options: VaryOptions) -> Result:
         UsageError: the sound is silent, or too long to be held as a spectrogram.
     """
     source.check_whole("vary")
-    config = request.pipe.config
+    config = engine.config
     heard = excerpt(source.samples, source.rate, config)
     mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch_frames
     cells = config.rows * mel.shape[1] // patch
-    chosen = request.rng.permutation(cells) < round(options.amount * cells)
+    chosen = draw.rng.permutation(cells) < round(options.amount * cells)
     fresh = chosen.reshape(config.rows, -1).repeat(patch, axis=0).repeat(patch, axis=1)
-    if request.condition is None:
-        request.hear(mel)
-    mel = regenerate_mel(request, mel, fresh)
-    samples = heard.back(mel_to_waveform(request.pipe.runtime, mel, request.rng))
+    if draw.condition is None:
+        draw = replace(draw, condition=engine.prompts.heard_in(mel))
+    mel = regenerate_mel(engine, draw, mel, fresh)
+    samples = heard.back(engine.vocode(mel, draw.rng))
     return Result(limit_peak(samples, 0.0), source.rate, mel)

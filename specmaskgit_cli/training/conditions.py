@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..conditioning.condition import Layout
 from ..conditioning.contour import LIMIT
 from ..conditioning.style import Projection
 from ..config.settings import GeneratorConfig
@@ -50,17 +51,19 @@ class ExampleConditions:
             self._tables[id(material)] = tuple(t.to(material.tokens.device) for t in self.captions.table(clips.clips))
 
     def draw(self, material: Material, rows: Tensor, first: Tensor, columns: int, generator: torch.Generator) -> Tensor:
-        """Conditions [B, D] of the canvases `rows` int64 [B], each from its column `first` [B] on: contour, embedding,
-        style and whether there is one."""
+        """Packed conditions [B, condition_size], for no guidance, of the canvases `rows` int64 [B], each from column
+        `first` [B] on."""
         uniform = functools.partial(torch.rand, len(rows), generator=generator, device=rows.device)
-        parts = [self._embeddings(material, rows, uniform)]
+        layout = Layout(self.config)
+        packed = torch.zeros(len(rows), layout.size, device=rows.device)
+        packed[:, layout.embedding] = self._embeddings(material, rows, uniform)
         if self.config.style_dims:
             kept = (uniform() >= STYLE_DROPOUT)[:, None].float()
-            parts += [self._styles(material)[rows] * kept, kept]
+            packed[:, layout.style], packed[:, layout.flag] = self._styles(material)[rows] * kept, kept
         if self.config.contour_steps:
             inside = first[:, None] + torch.arange(columns, device=rows.device)
-            parts.insert(0, self._contours(material.contours[rows[:, None], inside], uniform, generator))
-        return torch.cat(parts, 1)
+            packed[:, layout.contour] = self._contours(material.contours[rows[:, None], inside], uniform, generator)
+        return packed
 
     def _embeddings(self, material: Material, rows: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
         if not self.captions:

@@ -23,7 +23,8 @@ from torch import Tensor
 from ..checkpoint.building import check_free, new_checkpoint
 from ..checkpoint.card import CARD, known_sounds
 from ..checkpoint.layout import CONFIG, Checkpoint, read_sums
-from ..conditioning.bank import Bank, joined
+from ..conditioning.bank import Bank
+from ..conditioning.condition import Condition, Layout
 from ..config.settings import to_dict
 from ..data.canvas import TYPICAL_SECONDS
 from ..data.clips import ClipCache, open_cache
@@ -33,11 +34,11 @@ from ..errors import SmgError, UsageError
 from ..export.graphs import as_stored, save_half
 from ..models.parts import GENERATOR
 from ..runtime.torch import TorchRuntime
-from ..synthesis.prompts import Conditions
+from ..synthesis.prompts import Prompts
 from .bank import make_bank, write_bank
 from .card import credits
 from .generator import CANVASES, CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage
-from .guided import told
+from .guided import with_guidance
 from .loop import TrainOptions, load_run, train
 from .masks import Masks
 from .pack import known_sounds as sounds_of
@@ -86,8 +87,8 @@ class FinetuneStage(GeneratorStage):
 
     name = "finetune"
     validation_batches = 2  # of the few clips held out
-    # Of the rehearsed grids, where the model can be told guidance. On new sounds nobody could teach it that: learning
-    # from its own two passes, it diverges.
+    # Of the rehearsed grids, where the model can apply guidance itself. On new sounds nobody could teach it that:
+    # learning from its own two passes, it diverges.
     guided_share = 0.3
 
     def __init__(
@@ -129,7 +130,8 @@ class FinetuneStage(GeneratorStage):
         dropped = torch.from_numpy(rng.random(size) < CONDITION_DROPOUT).to(self.device)
         if limit := self.old.config.guidance:
             scale = limit * rng.random(size) * (rng.random(size) < self.guided_share)
-            condition = told(condition, torch.from_numpy(scale).to(self.device) * ~dropped)
+            scale = torch.from_numpy(scale).to(self.device) * ~dropped
+            condition = with_guidance(condition, scale, self.old.config)
         where, codes = mask.flatten(1), tokens.flatten(1, 2)[mask.flatten(1)]
         rows = self.model.hidden(tokens, mask, condition, dropped)[where]
         with torch.no_grad():
@@ -150,10 +152,11 @@ class FinetuneStage(GeneratorStage):
         return total
 
     def _from(self, condition: Tensor, column: int) -> Tensor:
-        """Conditions [B, D] whose contours begin at a later column."""
-        size = self.config.generator
-        told = condition[:, : size.max_columns * size.contour_size].unflatten(1, (size.max_columns, -1))
-        return torch.cat([told.roll(-column, 1).flatten(1), condition[:, told[0].numel() :]], 1)
+        """Packed conditions [B, condition_size] whose contours begin at a later column."""
+        columns, place = self.config.generator.max_columns, Layout(self.config.generator).contour
+        later = condition.clone()
+        later[:, place] = condition[:, place].unflatten(1, (columns, -1)).roll(-column, 1).flatten(1)
+        return later
 
     def validate(self):
         """That of the generator on the new clips held out, and the divergence from the old model."""
@@ -166,11 +169,11 @@ class FinetuneStage(GeneratorStage):
 def _replay(runtime: TorchRuntime, known: np.ndarray, seconds: float, options: TrainOptions) -> tuple[Tensor, Tensor]:
     """Grids of known sounds, as far as the time allows, int64 [n, rows, columns, levels], and their conditions."""
     config, rng = runtime.config, np.random.default_rng(options.seed)
-    conditions = Conditions(runtime.checkpoint, runtime)
+    prompts = Prompts(runtime.checkpoint, runtime)
     wanted = known[rng.permutation(len(known))[:REHEARSED]].astype(np.float32)
     grid = config.rows, min(config.columns(TYPICAL_SECONDS), config.generator.max_columns)
-    manners = (conditions.drawn(one, rng, grid[1]) for one in wanted[:, None])
-    chosen = np.concatenate([joined(*one, config.generator) for one in zip(wanted[:, None], manners, strict=True)])
+    drawn = (prompts.drawn(Condition(one), rng, grid[1]) for one in wanted[:, None])
+    chosen = np.concatenate([condition.pack(config.generator) for condition in drawn])
     made, deadline = [], time.monotonic() + seconds
     for at in range(0, len(chosen), 8):
         condition = chosen[at : at + 8]

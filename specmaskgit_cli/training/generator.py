@@ -17,7 +17,7 @@ from ..data.clips import ClipCache
 from ..models.generator import Generator
 from ..models.tokenizer import Tokenizer
 from .conditions import ExampleConditions
-from .guided import Lesson, told
+from .guided import Lesson, with_guidance
 from .loop import Stage, TrainOptions
 from .masks import Masks
 from .material import Material, prepare
@@ -40,7 +40,7 @@ class Batch:
 
     Attributes:
         tokens: int64 [B, rows, columns, levels].
-        condition: float32 [B, condition_size], but for the guidance.
+        condition: float32 [B, condition_size], for no guidance.
         masks: what is hidden.
         dropped: bool [B], examples without a condition.
         scale: float32 [B], of the guidance to learn; 0 for none.
@@ -63,7 +63,7 @@ class GeneratorStage(Stage):
         embed_audio: natural-log mel tensor [B, n_mels, frames] -> [B, condition_dim].
         condition: "text", "audio" as in the paper, or "both": one or the other, drawn for each example.
         model: to train further; None makes a new one.
-        teacher: whose guidance a model that can be told of it learns, see `guided`.
+        teacher: whose guidance the model learns, see `guided`.
         canvases: drawn and encoded before training, once for all runs with the same tokenizer and clips.
     """
 
@@ -190,7 +190,8 @@ class GeneratorStage(Stage):
     def _hidden(self, tokens, mask, condition, dropped, scale: float | Tensor = 0.0) -> Tensor:
         """The model's states, given the scale of the guidance if it takes one."""
         if self.model.config.guidance:
-            condition = told(condition, torch.as_tensor(scale, device=self.device).expand(len(condition)))
+            scale = torch.as_tensor(scale, device=self.device).expand(len(condition))
+            condition = with_guidance(condition, scale, self.model.config)
         return self.model.hidden(tokens, mask, condition, dropped)
 
     @property

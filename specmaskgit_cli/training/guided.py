@@ -1,7 +1,7 @@
 """Guidance in one pass: a generator learns what two passes of a finished one, conditional and unconditional, give.
 
-Distillation of guidance (Meng et al., arXiv 2210.03142): told a scale, as one more number of its condition, the model
-is to give the logits that its teacher has when it is guided at that scale.
+Distillation of guidance (Meng et al., arXiv 2210.03142): the model, whose condition names a scale, is to give the
+logits that its teacher has when it is guided at that scale.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config.settings import CheckpointConfig
+from ..conditioning.condition import Layout
+from ..config.settings import CheckpointConfig, GeneratorConfig
 from ..errors import SmgError
 from ..models.generator import Generator
 from .loop import load_run, run_config
@@ -21,14 +22,11 @@ from .loop import load_run, run_config
 MOST = 5.0  # guidance that is learned
 
 
-def told(condition: Tensor, scale: Tensor) -> Tensor:
-    """A condition [B, D] with the scale [B] of the guidance as its last number."""
-    return torch.cat([condition, scale[:, None].to(condition)], 1)
-
-
-def plain(model: Generator, condition: Tensor) -> Tensor:
-    """A condition as a model takes it for no guidance."""
-    return told(condition, condition.new_zeros(len(condition))) if model.config.guidance else condition
+def with_guidance(condition: Tensor, scale: Tensor, config: GeneratorConfig) -> Tensor:
+    """Packed conditions [B, condition_size] with the scales [B] of the guidance that the generator is to apply."""
+    guided = condition.clone()
+    guided[:, Layout(config).guidance] = scale[:, None].to(guided)
+    return guided
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,10 @@ class Lesson:
     @classmethod
     @torch.no_grad()
     def of(cls, teacher: Generator, tokens: Tensor, mask: Tensor, condition: Tensor, scale: Tensor) -> Lesson:
-        """From a batch's tokens, mask, condition without guidance, and the scales [B] of its examples."""
+        """From a batch's tokens, mask, packed condition for no guidance, and the scales [B] of its examples."""
         examples = scale.nonzero()[:, 0]
-        given = tokens[examples], mask[examples], plain(teacher, condition[examples])
+        # A teacher that does not apply guidance itself takes the same condition without a place for its scale.
+        given = tokens[examples], mask[examples], condition[examples, : Layout(teacher.config).size]
         hidden = [teacher.hidden(*given, torch.full_like(examples, drop, dtype=torch.bool)) for drop in (False, True)]
         return cls(teacher, examples, scale[examples], torch.stack(hidden))
 
@@ -88,7 +87,7 @@ def continued(run: Path, config: CheckpointConfig) -> tuple[CheckpointConfig, Ge
 def taught(config: CheckpointConfig, teacher: Generator) -> tuple[CheckpointConfig, Generator]:
     """A configuration and a generator that goes on as its teacher and is to learn to be guided in one pass.
 
-    One that could not be told guidance can be from now on, and does not yet heed it well.
+    A condition that had no place for guidance gets one, which the model does not yet heed well.
     """
     generator, state = teacher.config, teacher.state_dict()
     if not generator.guidance:

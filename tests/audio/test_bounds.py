@@ -153,8 +153,8 @@ def test_results_are_bounded():
 def test_too_much_is_refused_before_the_work(tmp_path, monkeypatch, capsys, trained):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMG_MODEL", str(trained[1]))
-    monkeypatch.setattr("specmaskgit_cli.pipeline.Pipeline.draw", None)
-    monkeypatch.setattr("specmaskgit_cli.tasks.regenerate.Request.of", None)
+    monkeypatch.setattr("specmaskgit_cli.synthesis.engine.Engine.fill", None)
+    monkeypatch.setattr("specmaskgit_cli.synthesis.engine.Engine.generate", None)
     write("in.wav", 768_000, 32, 46_080)
     for arguments, words in (
         (["generate", "rain", "-n", "1000", "-s", "3600"], "1000 sounds of 3600 s at 22050 Hz in 1 channel "),

@@ -281,6 +281,9 @@ class ToldPredictor(FakePredictor):
 
     guidance = 2.5
 
+    def with_guidance(self, condition, scale):
+        return np.column_stack([condition, scale])
+
     def hidden(self, tokens, mask, condition, dropped, cells):
         out = super().hidden(tokens, mask, condition[:, :-1], dropped, cells) + condition[:, -1, None, None]
         self.hidden_calls[-1] = tokens, mask, condition.copy(), dropped

@@ -261,7 +261,7 @@ def test_a_copy_is_found_wherever_it_is_and_others_are_not():
 
 def test_recognition_ranks_the_known_sound_nearest_to_the_text():
     pipe = types.SimpleNamespace(
-        conditions=types.SimpleNamespace(sounds=list("abcdef")),
+        engine=types.SimpleNamespace(prompts=types.SimpleNamespace(sounds=list("abcdef"))),
         checkpoint=types.SimpleNamespace(tensors=lambda name: {"embeddings": np.eye(6, dtype=np.float16)}),
     )
     audio = np.array([[0.9, 0.5, 0.4, 0.3, 0.2, 0.1]] * 3)
@@ -343,11 +343,12 @@ def model(trained, monkeypatch):
 
 
 def test_sounds_are_those_that_generate_makes(model):
-    from specmaskgit_cli.evaluation.synthesis import Wish, generate
+    from specmaskgit_cli.conditioning.condition import Condition
+    from specmaskgit_cli.evaluation.synthesis import generate
     from specmaskgit_cli.pipeline import load
 
     pipe = load(threads=1)
-    wave, cost = generate(pipe, Wish(pipe.runtime.embed_text(["rain"])), 0.5, DecodeSettings(), 7)
+    wave, cost = generate(pipe, Condition(pipe.runtime.embed_text(["rain"])), 0.5, DecodeSettings(), 7)
     sound = pipe.generate("rain", seconds=0.5, seed=7)
     inner = slice(500, -500)  # generate fades the ends
     assert min(cost.seconds, cost.core_seconds) > 0 and len(wave) == len(sound.samples)

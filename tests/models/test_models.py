@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint.layout import load_checkpoint  # noqa: E402
-from specmaskgit_cli.conditioning.bank import Manner, joined  # noqa: E402
+from specmaskgit_cli.conditioning.condition import Condition  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig, from_dict, to_dict  # noqa: E402
 from specmaskgit_cli.decoding.core import decode  # noqa: E402
 from specmaskgit_cli.decoding.settings import DecodeSettings  # noqa: E402
@@ -156,8 +156,9 @@ def test_runtimes_agree_on_every_model(runtimes):
     generator = onnx.config.generator
     style = rng.standard_normal((1, generator.style_dims)).astype(np.float32)
     contour = rng.random((4, generator.contour_size), np.float32)
-    condition = joined(onnx.embed_text(["dog barking", "rain"]), Manner(style, contour), generator)
-    condition = np.column_stack([condition, np.float32([0, 1.5])])  # of guidance
+    embeddings = onnx.embed_text(["dog barking", "rain"])
+    condition = np.concatenate([Condition(one[None], style, contour).pack(generator) for one in embeddings])
+    condition = onnx.with_guidance(condition, np.float32([0, 1.5]))
     mask, dropped = rng.random((2, 5, 4)) < 0.5, np.array([False, True])
     cells = np.stack([rng.permutation(20)[:7] for _ in range(2)])
     pairs = {
@@ -195,7 +196,7 @@ def test_graphs_of_earlier_versions_give_all_and_what_is_asked_for_is_taken_from
 
 def test_runtimes_draw_the_same_tokens(runtimes):
     tokens, mask = np.zeros((1, 5, 20, 2), np.int64), np.ones((1, 5, 20), bool)
-    condition = joined(runtimes[0].embed_text(["dog barking"]), Manner(), runtimes[0].config.generator)
+    condition = Condition(runtimes[0].embed_text(["dog barking"])).pack(runtimes[0].config.generator)
     drawn = [decode(r, tokens, mask, condition, DecodeSettings(), [np.random.default_rng(4)]) for r in runtimes]
     assert np.array_equal(*drawn)
 

@@ -6,15 +6,18 @@ import soundfile
 
 from specmaskgit_cli import load
 from specmaskgit_cli.audio.filters import band
+from specmaskgit_cli.conditioning.condition import Condition
 from specmaskgit_cli.config.settings import MelConfig
+from specmaskgit_cli.decoding.settings import DecodeSettings
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.evaluation.baselines import log_power
 from specmaskgit_cli.evaluation.edits import lsd, power_distance, seam_ratio
 from specmaskgit_cli.options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions, VaryOptions
 from specmaskgit_cli.spectrogram.griffin_lim import Known, griffin_lim
 from specmaskgit_cli.spectrogram.mel import log_mel
+from specmaskgit_cli.synthesis.engine import Draw
 from specmaskgit_cli.tasks.cutoff import find_cutoff
-from specmaskgit_cli.tasks.regenerate import Request, correction, fresh_cells, guess, regenerate_mel, settle
+from specmaskgit_cli.tasks.regenerate import correction, fresh_cells, guess, regenerate_mel, settle
 from specmaskgit_cli.tasks.source import Source, excerpt
 
 CFG = MelConfig()
@@ -38,8 +41,9 @@ def low_passed(samples, rate, cutoff, order):
     return np.fft.irfft(spectrum * response[:, None], len(samples), axis=0).astype(np.float32)
 
 
-def request(pipe) -> Request:
-    return Request.of(pipe, InpaintOptions("x", boxes=(Box(0, 1),), prompt="rain", **FAST), 1)
+def draw(pipe) -> Draw:
+    condition = Condition(pipe.engine.prompts.text("rain"))
+    return Draw(condition, None, DecodeSettings(steps=2), np.random.default_rng(1))
 
 
 def changed(a, b):
@@ -76,9 +80,9 @@ def test_new_cells_have_the_level_that_is_trusted_and_their_own_texture(pipe):
     mel = log_mel(noise(8 * 4096 / 22050)[:, 0], CFG)
     fresh = np.zeros(mel.shape, bool)
     fresh[:, 16:112] = True
-    around = guess(mel, fresh)
-    own, half, none = (regenerate_mel(request(pipe), mel, fresh, trust) for trust in (1.0, 0.5, 0.0))
-    assert np.array_equal(half, regenerate_mel(request(pipe), mel, fresh, np.full(mel.shape, 0.5)))
+    around = guess(mel, fresh, CFG)
+    own, half, none = (regenerate_mel(pipe.engine, draw(pipe), mel, fresh, trust) for trust in (1.0, 0.5, 0.0))
+    assert np.array_equal(half, regenerate_mel(pipe.engine, draw(pipe), mel, fresh, np.full(mel.shape, 0.5)))
     far, near, nearest = (np.abs(level(x) - level(around)).mean() for x in (own, half, none))
     assert nearest < 0.7 * near < 0.6 * far
     rough = [np.diff(x, axis=1)[:, 32:96].std() for x in (own, half, none, around)]
@@ -256,25 +260,26 @@ def test_known_sound_stays_through_griffin_lim():
 def test_new_cells_are_brought_to_the_level_around_them():
     known = np.ones((80, 96), bool)
     known[:, 40:56] = False
-    assert np.allclose(correction(np.full((80, 96), 0.7), known)[:, 36:60], 0.7, atol=0.01)
-    assert np.abs(correction(np.full((80, 960), 9.0), np.arange(960) < 5 + np.zeros((80, 1)))[:, 800:]).max() < 1e-3
+    assert np.allclose(correction(np.full((80, 96), 0.7), known, CFG)[:, 36:60], 0.7, atol=0.01)
+    start = np.arange(960) < 5 + np.zeros((80, 1))
+    assert np.abs(correction(np.full((80, 960), 9.0), start, CFG)[:, 800:]).max() < 1e-3
     mel = np.where(known, -3.0, -4.5).astype(np.float32)
-    settled = settle(mel, ~known)
+    settled = settle(mel, ~known, CFG)
     assert np.array_equal(settled[known], mel[known])
     assert np.allclose(settled[:, [40, 55]], -3, atol=0.1) and (np.diff(settled[0, 40:48]) < 0).all()
     # A sound that begins after quiet is not announced by what is made before it.
     mel[:, :40] = -4.5
-    assert -4.5 < settle(mel, ~known)[0, 55] < -4.1
+    assert -4.5 < settle(mel, ~known, CFG)[0, 55] < -4.1
 
 
 def test_the_guess_continues_what_is_there():
     mel = np.tile(np.linspace(-1, -5, 32, dtype=np.float32), (80, 1))
     fresh = np.zeros((80, 32), bool)
     fresh[:, 10:20] = True
-    assert np.allclose(guess(mel, fresh), mel, atol=1e-5)
+    assert np.allclose(guess(mel, fresh, CFG), mel, atol=1e-5)
     high = np.zeros((80, 32), bool)
     high[60:] = True
-    filled = guess(np.where(high, -11.5, mel), high)
+    filled = guess(np.where(high, -11.5, mel), high, CFG)
     assert (
         np.array_equal(filled[:60], mel[:60]) and (filled[60:] > -7).all() and (np.diff(filled[60:], axis=0) < 0).all()
     )

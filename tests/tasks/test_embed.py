@@ -16,7 +16,7 @@ pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint.layout import load_checkpoint, write_sums
 from specmaskgit_cli.cli import run
-from specmaskgit_cli.conditioning.bank import Manner, joined
+from specmaskgit_cli.conditioning.condition import Condition
 from specmaskgit_cli.data.labels import LabelledClip, read_labelled
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.evaluation.probe import ProbeOptions, probe
@@ -40,8 +40,8 @@ def test_runtimes_agree_on_features_and_the_last_is_what_hidden_normalises(train
     tokens = rng.integers(0, 64, (2, 5, 7, 2))
     mask, dropped = rng.random((2, 5, 7)) < 0.3, np.array([True, False])
     style = rng.standard_normal((1, config.generator.style_dims)).astype(np.float32)
-    condition = joined(runtimes[0].embed_text(["rain", "dog barking"]), Manner(style), config.generator)
-    condition = np.pad(condition, ((0, 0), (0, 1)))  # no guidance
+    embeddings = runtimes[0].embed_text(["rain", "dog barking"])
+    condition = np.concatenate([Condition(one[None], style).pack(config.generator) for one in embeddings])
     a, b = (r.features(tokens, mask, condition, dropped) for r in runtimes)
     assert a.shape == (2, config.generator.layers + 1, 35, config.generator.width)
     np.testing.assert_allclose(a, b, atol=1e-4)

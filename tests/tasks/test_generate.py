@@ -10,11 +10,12 @@ import pytest
 import soundfile
 import threadpoolctl
 
-from specmaskgit_cli import load, pipeline
+from specmaskgit_cli import load
 from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.checkpoint.card import known_embeddings
 from specmaskgit_cli.cli import run
 from specmaskgit_cli.options import GenerateOptions
+from specmaskgit_cli.synthesis import engine
 from specmaskgit_cli.threads import one_blas_thread
 
 RATE = 22050
@@ -96,22 +97,22 @@ def test_more_candidates_never_score_worse(pipe):
 
 def test_a_score_sets_off_what_is_near_to_all_known_sounds(pipe):
     mel = np.full((80, 32), -4.0, np.float32)
-    heard, wish = pipe.runtime.embed_audio(mel[None])[0], pipe.conditions.text("rain")
+    heard, wish = pipe.runtime.embed_audio(mel[None])[0], pipe.engine.prompts.text("rain")
     known = known_embeddings(pipe.checkpoint)
-    assert pipe.conditions.score(mel, wish) == pytest.approx(heard @ wish[0] - (known @ heard).mean(), abs=1e-5)
+    assert pipe.engine.prompts.score(mel, wish) == pytest.approx(heard @ wish[0] - (known @ heard).mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("faint, draws", [(0, 1), (1, 2), (99, 3)])
 def test_a_sound_that_comes_out_faint_is_drawn_again(pipe, monkeypatch, faint, draws):
     options = GenerateOptions(prompt="rain", seconds=0.4, steps=2, seed=3)
     (wanted,), drawn, told = pipe.make(options), [], []
-    original = pipeline.tokens_to_mel
+    original = engine.tokens_to_mel
 
     def faint_at_first(runtime, tokens, rng):
         drawn.append(tokens.tobytes())
         return original(runtime, tokens, rng) - 20 * (len(drawn) <= faint)
 
-    monkeypatch.setattr(pipeline, "tokens_to_mel", faint_at_first)
+    monkeypatch.setattr(engine, "tokens_to_mel", faint_at_first)
     (sound,) = pipe.make(options, lambda *progress: told.append(progress))
     assert len(set(drawn)) == len(drawn) == draws
     assert np.array_equal(sound.samples, wanted.samples) == (draws == 1)
@@ -124,7 +125,7 @@ def test_long_sounds_have_no_seams(pipe):
     level = sound.mel.mean(0)
     steps = np.abs(np.diff(level.reshape(-1)[: len(level) // 8 * 8].reshape(-1, 8).mean(1)))
     # Where windows end, the level moves no more than it does elsewhere.
-    ends = [high for _, high in pipe.windows(sound.mel.shape[1] // 16)[:-1]]
+    ends = [high for _, high in pipe.engine.windows(sound.mel.shape[1] // 16)[:-1]]
     assert len(ends) == 2
     seams = [steps[column * 2 - 2 : column * 2 + 1].max() for column in ends]
     assert max(seams) <= steps.max() and np.abs(sound.samples).max() <= 0.9
@@ -206,4 +207,4 @@ def test_the_shipped_model_is_whole_and_small(pipe):
     folder = pipe.checkpoint.directory
     assert set(inspect_files(folder).values()) == {"ok"}
     assert sum(f.stat().st_size for f in folder.rglob("*")) < 64e6
-    assert len(pipe.conditions.sounds) > 500 and pipe.config.license == "CC-BY-SA-4.0"
+    assert len(pipe.engine.prompts.sounds) > 500 and pipe.config.license == "CC-BY-SA-4.0"

@@ -7,14 +7,11 @@ import pytest
 import soundfile
 
 from specmaskgit_cli.cli import run
+from specmaskgit_cli.conditioning.condition import Condition
 from specmaskgit_cli.conditioning.contour import follow
 from specmaskgit_cli.errors import UsageError
-from specmaskgit_cli.options import SketchOptions
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.spectrogram.mel import log_mel
-from specmaskgit_cli.tasks.regenerate import Request
-from specmaskgit_cli.tasks.sketch import run as sketch
-from specmaskgit_cli.tasks.source import Source
 
 
 def taps(rate=22050, at=(0.3, 1.1, 1.5, 2.6), seconds=3.2):
@@ -40,13 +37,13 @@ def test_the_generator_is_told_the_contour(trained, tmp_path, monkeypatch):
     soundfile.write(path, np.stack([taps(44100)] * 2, 1), 44100)
     sound = pipe.sketch(path, "rain", seed=1, steps=1)
     assert sound.samples.shape == (round(3.2 * 22050), 1) and sound.rate == 22050 and sound.subtype is None
-    rows = told[-1][: generator.max_columns * generator.contour_size].reshape(generator.max_columns, -1)
+    rows = Condition.unpack(told[-1], generator).contour
     columns, steps = -(-len(sound.samples) // pipe.config.column_samples), generator.contour_steps
     assert (rows[:columns, -2:] == 1).all() and not rows[columns:].any()
     near = loudness(taps(), pipe.config)
     assert np.corrcoef(rows[:columns, :steps].ravel(), near)[0, 1] > 0.95
     pipe.sketch(path, "rain", seed=1, steps=1, loudness_only=True)
-    alone = told[-1][: generator.max_columns * generator.contour_size].reshape(generator.max_columns, -1)
+    alone = Condition.unpack(told[-1], generator).contour
     np.testing.assert_array_equal(alone[:, :steps], rows[:, :steps])
     assert rows[:, steps:-2].any() and not alone[:, steps:-2].any() and (alone[:columns, -2:] == [1, 0]).all()
 
@@ -67,10 +64,9 @@ def test_the_shipped_model_follows_a_sketch(tmp_path):
 def test_a_model_that_cannot_follow_says_so(trained, tmp_path):
     pipe, path = load(str(trained[1]), threads=1), str(tmp_path / "taps.wav")
     soundfile.write(path, taps(), 22050)
-    request, options = Request.of(pipe, SketchOptions(path, prompt="rain"), 0), SketchOptions(path, prompt="rain")
-    pipe.config = replace(pipe.config, generator=replace(pipe.config.generator, contour_steps=0))
+    pipe.engine.config = replace(pipe.config, generator=replace(pipe.config.generator, contour_steps=0))
     with pytest.raises(UsageError, match="has not learned to follow sketches"):
-        sketch(request, Source.read(path), options)
+        pipe.sketch(path, "rain")
 
 
 def test_silence_and_what_is_too_long_are_refused(trained, tmp_path, monkeypatch, capsys):

@@ -73,7 +73,7 @@ def test_both_backends_open_it_and_it_knows_the_new_sound(tuned):
     sounds = [load(str(tuned), backend=backend).generate("zap gun", seconds=1, seed=1) for backend in ("onnx", "torch")]
     np.testing.assert_allclose(sounds[0].mel, sounds[1].mel, atol=1e-2)
     assert not sounds[0].warnings
-    assert load(str(tuned)).conditions.nearest("zap gun")[0][0] == "zap gun"
+    assert load(str(tuned)).engine.prompts.nearest("zap gun")[0][0] == "zap gun"
 
 
 def stage_of(checkpoint, folder, steps, tuning, lr=3e-3):

@@ -16,7 +16,7 @@ from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS, to_dict  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
-from specmaskgit_cli.training.guided import MOST, Lesson, continued, taught, told  # noqa: E402
+from specmaskgit_cli.training.guided import MOST, Lesson, continued, taught, with_guidance  # noqa: E402
 from specmaskgit_cli.training.loop import load_run, run_config  # noqa: E402
 
 TINY = dataclasses.replace(PRESETS["tiny"], generator=dataclasses.replace(PRESETS["tiny"].generator, guidance=MOST))
@@ -30,10 +30,14 @@ def generator(config=TINY, seed=0):
     return model
 
 
+def plain(condition):
+    return with_guidance(condition, torch.zeros(len(condition)), TINY.generator)
+
+
 def batch(size=6, columns=4):
     torch.manual_seed(1)
     tokens = torch.randint(0, 64, (size, 5, columns, 2))
-    return tokens, torch.rand(size, 5, columns) < 0.6, torch.randn(size, TINY.generator.condition_size - 1)
+    return tokens, torch.rand(size, 5, columns) < 0.6, plain(torch.randn(size, TINY.generator.condition_size))
 
 
 def test_a_lesson_is_the_guided_logits_of_two_passes():
@@ -41,14 +45,15 @@ def test_a_lesson_is_the_guided_logits_of_two_passes():
     scale = torch.tensor([0, 2.0, 0, 0, 5.0, 0])
     lesson = Lesson.of(model, tokens, mask, condition, scale)
     assert lesson.examples.tolist() == [1, 4] and lesson.scale.tolist() == [2, 5]
-    hidden = model.hidden(tokens, mask, told(condition, scale), torch.zeros(6, dtype=torch.bool))
+    guided = with_guidance(condition, scale, TINY.generator)
+    hidden = model.hidden(tokens, mask, guided, torch.zeros(6, dtype=torch.bool))
     for level in range(2):
         wanted = 0.0
         for example in (1, 4):
             where = mask[example].flatten()
             logits = []
             for dropped in (False, True):
-                given = tokens[[example]], mask[[example]], told(condition[[example]], torch.zeros(1))
+                given = tokens[[example]], mask[[example]], condition[[example]]
                 states = model.hidden(*given, torch.tensor([dropped]))[0][where]
                 logits.append(model.logits(states, tokens[example].flatten(0, 1)[where], torch.tensor(level)))
             goal = F.log_softmax(logits[0] + scale[example] * (logits[0] - logits[1]), -1)
@@ -66,7 +71,7 @@ def test_what_is_told_comes_to_be_heeded_and_the_teacher_stays():
     for step in range(120):
         scale = MOST * torch.rand(32, generator=torch.Generator().manual_seed(step % 4))
         lesson = Lesson.of(teacher, tokens, mask, condition, scale)
-        hidden = model.hidden(tokens, mask, told(condition, scale), kept)
+        hidden = model.hidden(tokens, mask, with_guidance(condition, scale, TINY.generator), kept)
         loss = lesson.divergence(model, hidden, tokens, mask, 0) / mask.sum()
         found.append(float(loss.detach()))
         optimizer.zero_grad()
@@ -90,7 +95,9 @@ def test_a_run_goes_on_as_it_was_and_is_its_own_teacher(could, tmp_path):
     dropped = torch.tensor([False, True] * 3)
 
     def states(model, *scale):
-        given = told(condition, torch.full((6,), *scale)) if scale else condition
+        given = condition[:, : model.config.condition_size]
+        if scale:
+            given = with_guidance(given, torch.full((6,), *scale), model.config)
         return model.hidden(tokens, mask, given, dropped)
 
     wanted = states(old, 0.0) if could else states(old)

@@ -1,4 +1,5 @@
-"""The manner of a sound: how it is drawn from the bank of known sounds, and that the generator is told it."""
+"""Conditions: how style and contour are drawn from the bank of known sounds, how a condition is packed, and that the
+generator gets it."""
 
 import shutil
 
@@ -8,12 +9,15 @@ import soundfile
 from safetensors.numpy import save_file
 
 from specmaskgit_cli.checkpoint.layout import write_sums
-from specmaskgit_cli.conditioning.bank import FILE, Bank, Manner, joined
+from specmaskgit_cli.conditioning.bank import FILE, Bank
+from specmaskgit_cli.conditioning.condition import Condition, Layout, with_guidance
 from specmaskgit_cli.config.settings import GeneratorConfig
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.options import VARIETY
 from specmaskgit_cli.pipeline import load
 from specmaskgit_cli.spectrogram.mel import log_mel
+
+ANY = Condition(np.ones((1, 3), np.float32))
 
 
 def bank_of(styles, sounds, contours=None):
@@ -24,11 +28,11 @@ def bank_of(styles, sounds, contours=None):
 def test_a_style_is_drawn_from_a_sound_that_is_near():
     bank = bank_of(np.arange(12, dtype=np.float32).reshape(6, 2), [0, 0, 2, 2, 2, 3])
     near = np.array([0.1, 0.9, 0.5, 0.0])  # the nearest has no style
-    drawn = [bank.draw(near, np.random.default_rng(i), 3).style for i in range(60)]
+    drawn = [bank.draw(ANY, near, np.random.default_rng(i), 3).style for i in range(60)]
     assert all(one.shape == (1, 2) for one in drawn)
     assert {float(one[0, 0]) for one in drawn} == {4, 6, 8}
-    np.testing.assert_array_equal(drawn[7], bank.draw(near, np.random.default_rng(7), 3).style)
-    assert {float(bank.draw(np.zeros(4), np.random.default_rng(i), 3).style[0, 0]) for i in range(80)} == {
+    np.testing.assert_array_equal(drawn[7], bank.draw(ANY, near, np.random.default_rng(7), 3).style)
+    assert {float(bank.draw(ANY, np.zeros(4), np.random.default_rng(i), 3).style[0, 0]) for i in range(80)} == {
         0,
         2,
         4,
@@ -36,11 +40,11 @@ def test_a_style_is_drawn_from_a_sound_that_is_near():
         8,
         10,
     }
-    assert bank_of(np.zeros((0, 2), np.float32), []).draw(near, np.random.default_rng(0), 3) == Manner()
-    typical = bank.draw(near, np.random.default_rng(0), 3, variety=0.0).style
+    assert bank_of(np.zeros((0, 2), np.float32), []).draw(ANY, near, np.random.default_rng(0), 3) is ANY
+    typical = bank.draw(ANY, near, np.random.default_rng(0), 3, variety=0.0).style
     np.testing.assert_allclose(typical, [[6, 7]], atol=0.01)
-    np.testing.assert_array_equal(typical, bank.draw(near, np.random.default_rng(1), 3, variety=0.0).style)
-    half = bank.draw(near, np.random.default_rng(7), 3, variety=0.5).style
+    np.testing.assert_array_equal(typical, bank.draw(ANY, near, np.random.default_rng(1), 3, variety=0.0).style)
+    half = bank.draw(ANY, near, np.random.default_rng(7), 3, variety=0.5).style
     np.testing.assert_allclose(half, (typical + drawn[7]) / 2, rtol=1e-6)
 
 
@@ -49,27 +53,37 @@ def test_the_contour_is_the_loudest_part_of_a_sound_or_several_one_after_another
     contours[0, 2:, 0], contours[1, :, 0], contours[2, :, 0] = 255, 51, 102
     bank = bank_of(np.zeros((3, 2), np.float32), [0, 1, 1], contours)
     for columns, wanted in ((2, [1, 1]), (3, [0, 1, 1]), (4, [0, 0, 1, 1]), (6, [0, 0, 1, 1, 0, 0])):
-        found = bank.draw(np.array([1.0, 0.0]), np.random.default_rng(0), columns).contour
+        found = bank.draw(ANY, np.array([1.0, 0.0]), np.random.default_rng(0), columns).contour
         assert found.shape == (columns, 4) and (found[:, 2:] == 1).all()
         np.testing.assert_allclose(found[:, 0], wanted)
-    drawn = [bank.draw(np.array([0.0, 1.0]), np.random.default_rng(i), 12).contour[::4, 0] for i in range(20)]
+    drawn = [bank.draw(ANY, np.array([0.0, 1.0]), np.random.default_rng(i), 12).contour[::4, 0] for i in range(20)]
     assert len({tuple(np.round(one, 3)) for one in drawn}) > 2 and set(np.round(drawn, 2).ravel()) == {
         np.float32(0.2), np.float32(0.4)
     }  # fmt: skip
 
 
-def test_what_is_told_is_of_the_right_columns_and_says_what_it_tells():
+def test_a_packed_condition_has_the_right_columns_and_says_what_is_in_it():
     config = GeneratorConfig(condition_dim=3, style_dims=2, contour_steps=1, max_columns=3)
-    embedding, style = np.ones((2, 3), np.float32), np.full((1, 2), 5, np.float32)
-    contour = np.arange(16, dtype=np.float32).reshape(4, 4)
-    found = joined(embedding, Manner(style, contour), config)
-    np.testing.assert_array_equal(found, [[*range(12), 1, 1, 1, 5, 5, 1]] * 2)
-    np.testing.assert_array_equal(
-        joined(embedding, Manner(style, contour), config, 2)[0, :12], [*range(8, 16), 0, 0, 0, 0]
-    )
-    np.testing.assert_array_equal(joined(embedding, Manner(), config)[0], [0] * 12 + [1, 1, 1, 0, 0, 0])
-    assert joined(embedding, Manner(), config).shape[1] == config.condition_size
-    np.testing.assert_array_equal(joined(embedding, Manner(), GeneratorConfig(condition_dim=3)), embedding)
+    style, contour = np.full((1, 2), 5, np.float32), np.arange(16, dtype=np.float32).reshape(4, 4)
+    condition = Condition(np.ones((1, 3), np.float32), style, contour)
+    np.testing.assert_array_equal(condition.pack(config), [[*range(12), 1, 1, 1, 5, 5, 1]])
+    np.testing.assert_array_equal(condition.pack(config, 2)[0, :12], [*range(8, 16), 0, 0, 0, 0])
+    np.testing.assert_array_equal(ANY.pack(config)[0], [0] * 12 + [1, 1, 1, 0, 0, 0])
+    assert ANY.pack(config).shape[1] == config.condition_size == Layout(config).size
+    np.testing.assert_array_equal(condition.pack(GeneratorConfig(condition_dim=3)), ANY.embedding)
+
+
+def test_what_is_packed_can_be_unpacked():
+    config = GeneratorConfig(condition_dim=3, style_dims=2, contour_steps=1, max_columns=3, guidance=5.0)
+    condition = Condition(np.ones((1, 3), np.float32), np.full((1, 2), 5, np.float32), np.ones((3, 4), np.float32))
+    packed = condition.pack(config, guidance=2.0)
+    assert packed.shape[1] == config.condition_size and packed[0, -1] == 2
+    found = Condition.unpack(packed[0], config)
+    for name, value in vars(condition).items():
+        np.testing.assert_array_equal(getattr(found, name), value)
+    assert Condition.unpack(ANY.pack(config)[0], config).style is None
+    np.testing.assert_array_equal(with_guidance(condition.pack(config), np.array([2.0]), config), packed)
+    assert condition.pack(config)[0, -1] == 0
 
 
 @pytest.fixture
@@ -89,7 +103,7 @@ def test_generation_takes_a_style_from_the_bank(heard):
     pipe, found = heard
     pipe.generate("rain", seconds=0.4, steps=2, seed=1, variety=1.0)
     first = found[0]
-    assert first[-1] == 1 and (abs(pipe.conditions.bank.styles - first[:-1]).max(1) < 1e-6).any()
+    assert first[-1] == 1 and (abs(pipe.engine.prompts.bank.styles - first[:-1]).max(1) < 1e-6).any()
     assert all((one == first).all() for one in found)
     pipe.generate("rain", seconds=0.4, steps=2, seed=1, variety=1.0)
     np.testing.assert_array_equal(found[-1], first)
@@ -110,13 +124,13 @@ def test_a_sound_to_resemble_and_an_edited_one_give_their_own(heard, tmp_path):
     soundfile.write(path, samples, 22050)
     pipe.generate(None, like=path, seconds=0.4, steps=1)
     cfg = pipe.config.mel
-    own = pipe.conditions.style_of(log_mel(samples / abs(samples).max() * 10 ** (-0.9 / 20), cfg))
+    own = pipe.engine.prompts.style_of(log_mel(samples / abs(samples).max() * 10 ** (-0.9 / 20), cfg))
     np.testing.assert_allclose(found[-1][:-1], own[0], atol=0.02)
     pipe.vary(path, 0.5, steps=1)
     np.testing.assert_allclose(found[-1][:-1], own[0], atol=0.3)  # with silence up to a whole column
     pipe.continue_(path, 0.5, steps=1, prompt="rain")
-    bank, cosines = pipe.conditions.bank, pipe.conditions._known @ pipe.conditions.text("rain")[0]
-    typical = bank.draw(cosines, np.random.default_rng(0), 1, variety=0.0).style
+    bank, cosines = pipe.engine.prompts.bank, pipe.engine.prompts._known @ pipe.engine.prompts.text("rain")[0]
+    typical = bank.draw(ANY, cosines, np.random.default_rng(0), 1, variety=0.0).style
     of_prompt = typical + VARIETY * (bank.styles - typical)
     assert (abs(of_prompt - found[-1][:-1]).max(1) < 1e-5).any()
 
