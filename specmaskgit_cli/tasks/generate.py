@@ -31,7 +31,8 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
     mel, draw = mels[best], candidates[best]
     samples = engine.vocode(mel, draw.rng)[: round(options.seconds * rate)]
     if not options.loop:
-        return Result(fade(normalize_peak(samples), rate), rate, mel, score=score, gain=peak_gain(samples))
+        samples = fade(samples, rate)  # first, as the peak may lie where the sound fades
+        return Result(normalize_peak(samples), rate, mel, score=score, gain=peak_gain(samples))
     condition = engine.prompts.drawn(draw.condition, draw.rng, variety=options.variety, style_share=style_share)
     closing = replace(draw, condition=condition, progress=Share())
     closed = close_loop(engine, closing, samples[:, None], rate, JOIN_SECONDS)[0][:, 0]

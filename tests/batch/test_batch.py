@@ -374,3 +374,11 @@ def test_ray_makes_the_same_files(folder, monkeypatch, capsys):
     assert [line["key"] for line in sorted(lines("ray"), key=lambda line: line["row"])] == [
         line["key"] for line in lines("local")
     ]
+
+
+def test_another_version_of_the_program_does_all_rows_again(folder, monkeypatch):
+    (job,) = jobs_of("prompt,seed\nrain,1\n")
+    before = job.key({"model": "a"})
+    assert before == job.key({"model": "a"}) != job.key({"model": "b"})
+    monkeypatch.setattr("specmaskgit_cli.batch.jobs.__version__", "9.9")
+    assert job.key({"model": "a"}) != before

@@ -15,7 +15,7 @@ from specmaskgit_cli.models.generator import Generator  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.pipeline import load  # noqa: E402
 from specmaskgit_cli.runtime import open_runtime  # noqa: E402
-from specmaskgit_cli.training.energy import energy_score  # noqa: E402
+from specmaskgit_cli.training.energy import energy_score, texture_score  # noqa: E402
 
 TINY = PRESETS["tiny"]
 
@@ -132,7 +132,10 @@ def test_energy_score_prefers_draws_of_the_right_arrangement():
     real, draws = drops(32), drops(64)
     shuffled = torch.stack([band[:, torch.randperm(96)] for band in draws.unbind(1)], 1)  # alike in every band
     late = draws.roll(1, 0)
-    scores = [float(energy_score(real, *drawn.split(32), texture=2.0)) for drawn in (draws, shuffled, late)]
+    scores = [
+        float(energy_score(real, *pair) + texture_score(real, *pair, weight=2.0))
+        for pair in (drawn.split(32) for drawn in (draws, shuffled, late))
+    ]
     assert scores[0] < 0.5 * scores[1] and scores[0] == pytest.approx(scores[2], rel=0.15)
 
 

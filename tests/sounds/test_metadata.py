@@ -364,7 +364,7 @@ def test_files_of_others(tmp_path, capsys):
 
 def test_what_no_file_could_hold_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("specmaskgit_cli.pipeline.load", None)
-    assert run(["generate", "犬" * 9000, "-o", str(tmp_path / "a.wav")]) == 2
+    assert run(["generate", "犬" * 2000, "--negative", "犬" * 2000, "-o", str(tmp_path / "a.wav")]) == 2
     assert "--no-metadata" in capsys.readouterr().err
     with pytest.raises(SmgError, match=f"files hold {MAX_BYTES}"):
         write_audio(tmp_path / "a.wav", TONE, RATE, metadata={"comment": "x" * 50_000})
