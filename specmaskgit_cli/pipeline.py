@@ -132,7 +132,7 @@ class Pipeline:
         edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
         wish = None if task.edits else self.conditions.wish(options)
-        warnings = self.conditions.unfamiliar(options.prompt)
+        warnings = self.conditions.unfamiliar(options.prompt) + (source.notes if source else ())
         sounds = []
         for index in range(options.num):
             started, one = time.perf_counter(), replace(options, seed=options.seed + index, num=1)

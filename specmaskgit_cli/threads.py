@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def allowed_threads() -> int:
@@ -22,8 +23,9 @@ class _Limit:
     """A limit on BLAS threads for as long as any thread of the process asks for it: it holds for all of them."""
 
     def __init__(self):
-        self.lock, self.holders, self.limit = threading.Lock(), 0, None
-        self.libraries, self.modules = None, 0
+        self.lock, self.holders, self.modules = threading.Lock(), 0, 0
+        self.limit: Any = None  # of threadpoolctl, which has no types
+        self.libraries: Any = None
 
     def hold(self) -> None:
         from threadpoolctl import ThreadpoolController
@@ -69,7 +71,7 @@ def cgroup_quota() -> float | None:
         pass
     try:
         folder = Path("/sys/fs/cgroup/cpu")
-        quota = int((folder / "cpu.cfs_quota_us").read_text())
-        return None if quota <= 0 else max(1.0, quota / int((folder / "cpu.cfs_period_us").read_text()))
+        microseconds = int((folder / "cpu.cfs_quota_us").read_text())
+        return None if microseconds <= 0 else max(1.0, microseconds / int((folder / "cpu.cfs_period_us").read_text()))
     except (OSError, ValueError):
         return None

@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +15,26 @@ from ..bounds import LOW_RATE, MAX_SAMPLES
 from ..durable import keep_rights, put
 from ..errors import SmgError, UsageError
 from .encoding import BITS, FORMATS, RATES, encoded
-from .metadata import check_tags, native_name
-from .samples import read_samples
-
-
-@dataclass(frozen=True)
-class Audio:
-    """A decoded sound file: float32 samples [n, channels], rate in Hz, libsndfile's subtype and format names."""
-
-    samples: np.ndarray
-    rate: int
-    subtype: str
-    format: str
+from .inputs import stored
+from .metadata import check_tags
+from .samples import Audio, decode_file
 
 
 def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int = LOW_RATE) -> Audio:
     """Read a whole sound file of any kind that libsndfile knows; `most` and `resampled` as in `read_samples`.
 
+    "-" is standard input; it and pipes are read once and kept, so that they can be read again.
+
     Raises:
         SmgError: the file is missing, a directory, unreadable, empty, not audio, or out of bounds in its rate, its
             channels, its length or its samples, as `read_samples` says.
     """
-    import soundfile
-
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        with stored(path).open("rb") as file:
+            if not file.read(1):
+                raise SmgError(f"{path} is empty (0 bytes); name a sound file")
+            file.seek(0)
+            return decode_file(file, path, most, resampled, stored(path))
     except FileNotFoundError:
         raise SmgError(f"{path}: no such file; check the path") from None
     except IsADirectoryError:
@@ -51,13 +43,6 @@ def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int 
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SmgError(f"{str(path)!r} cannot be the name of a file: {error}") from None
-    if empty:
-        raise SmgError(f"{path} is empty (0 bytes); name a sound file")
-    try:
-        with soundfile.SoundFile(native_name(path)) as file:
-            return Audio(read_samples(file, path, most, resampled), file.samplerate, file.subtype, file.format)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
-        raise SmgError(f"{path}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3") from None
 
 
 def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:

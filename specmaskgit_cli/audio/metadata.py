@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import SmgError
+from .magic import is_decoded
 
 # Key -> ID3 frame; all are libsndfile's names too. Which formats cannot store a key, libsndfile knows.
 KEYS = {
@@ -63,15 +64,19 @@ def read_comment(path: str | os.PathLike) -> str:
     """
     import soundfile
 
+    from .inputs import stored
+
     try:
-        with open(path, "rb") as file:
+        with open(stored(path), "rb") as file:
+            if not is_decoded(file):
+                raise SmgError(f"{path}: not a sound file, or damaged; name a WAV, FLAC, OGG or MP3 file")
             if file.read(4) == b"RIFF":
                 return _riff_comment(file)
-        with soundfile.SoundFile(native_name(path)) as file:
+        with soundfile.SoundFile(native_name(stored(path))) as file:
             return file.comment
     except OSError as error:
         raise SmgError(f"{path}: cannot be read: {error.strerror}") from None
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: whatever is called .raw
         raise SmgError(f"{path}: not a sound file, or damaged; name a WAV, FLAC, OGG or MP3 file") from None
 
 

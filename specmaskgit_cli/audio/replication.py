@@ -1,12 +1,15 @@
-"""Frequencies above those the models reach, for edits: as `audio.air` makes them, of waveforms at any rate."""
+"""Spectral band replication of waveforms at any rate: frequencies above those the models reach, for edits."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..spectrogram.replication import FALL, MAX_POWER, SHIFT, STEADY_SECONDS
 from .filters import MIRROR_SECONDS, band
 
+SHIFT = 3000.0  # Hz by which the top of the models' band is moved up
+FALL = 0.1  # of where it ends, over which it dies away, as sounds resampled to that rate do
+MAX_POWER = 4.0  # that it may gain
+STEADY_SECONDS = 0.1  # over which levels are averaged
 FLANK = 500.0  # Hz over which it takes over at the models' highest frequency
 
 

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ..bounds import LOW_RATE, MAX_SAMPLES, check_format, longest
 from ..errors import SmgError
+from .damage import Finished, share_there, unfinished_wav
+from .foreign import HEAD_BYTES, advice, kind_of
+from .magic import is_decoded
 from .metadata import native_name
 
 if TYPE_CHECKING:
     import soundfile
 
+WHOLE = 0.995  # of what a header promises: some count a little more than they write
 LOUDEST = 1e12  # of samples that are read: squares and spectra of larger ones overflow
 _BLOCK = 1 << 16  # samples a channel
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded sound file: float32 samples [n, channels], rate in Hz, libsndfile's subtype and format names, and
+    warnings about the file, a line each."""
+
+    samples: np.ndarray
+    rate: int
+    subtype: str
+    format: str
+    notes: tuple[str, ...] = ()
 
 
 def read_samples(
@@ -61,17 +78,58 @@ def read_samples(
     return samples
 
 
+def decode_file(
+    file: BinaryIO,
+    name: object,
+    most: int = MAX_SAMPLES,
+    resampled: int = LOW_RATE,
+    path: str | os.PathLike | None = None,
+) -> Audio:
+    """A whole sound file that is open; `name`, `most` and `resampled` as above.
+
+    Args:
+        path: where it lies, if it does not lie in memory, as libsndfile itself reads fastest.
+
+    Raises:
+        SmgError: as `read_samples` does, and for what is no sound file, or is damaged.
+    """
+    import soundfile
+
+    head, known = file.read(HEAD_BYTES), is_decoded(file)
+    if not known:
+        raise _no_sound(name, name if path is None else path, head)
+    share, start = share_there(file), unfinished_wav(file)
+    file.seek(0)
+    notes: tuple[str, ...] = ()
+    if start is not None:
+        notes = (f"{name} was not finished by what recorded it; it is read up to the end of the file",)
+    elif share is not None and share < WHOLE:
+        there = f"{share:.0%} of it is there" if share else "the end of it is missing"
+        notes = (f"{name} is cut short: {there}",)
+    source = Finished(file, start) if start is not None else file if path is None else native_name(path)
+    try:
+        with soundfile.SoundFile(source) as sound:
+            samples = read_samples(sound, name, most, resampled)
+            return Audio(samples, sound.samplerate, sound.subtype, sound.format, notes)
+    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: whatever is called .raw
+        raise _no_sound(name, name if path is None else path, head) from None
+
+
+def _no_sound(name: object, path: object, head: bytes) -> SmgError:
+    if kind := kind_of(path, head):
+        return SmgError(f"{name} {advice(kind)}")
+    return SmgError(f"{name}: not a sound file, or damaged; convert it to WAV, FLAC, OGG or MP3")
+
+
 def decode(audio: bytes | str | os.PathLike, resampled: int, name: object = "the clip") -> tuple[np.ndarray, int]:
     """A sound file that is in memory, or at a path: float32 [n, channels] and its rate; `resampled` as above.
 
     Raises:
-        SmgError: as `read_samples` does, and for what is no sound file, or cannot be read.
+        SmgError: as `decode_file` does, and for a file that cannot be read.
     """
-    import soundfile
-
-    source = io.BytesIO(audio) if isinstance(audio, bytes) else native_name(audio)
     try:
-        with soundfile.SoundFile(source) as file:
-            return read_samples(file, name, resampled=resampled), file.samplerate
-    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: headerless .raw
-        raise SmgError(f"{name} is not a sound file, or damaged") from None
+        with io.BytesIO(audio) if isinstance(audio, bytes) else open(audio, "rb") as file:
+            found = decode_file(file, name, resampled=resampled, path=None if isinstance(audio, bytes) else audio)
+    except OSError as error:
+        raise SmgError(f"{name} cannot be read: {error.strerror}") from None
+    return found.samples, found.rate

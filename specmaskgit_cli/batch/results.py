@@ -8,12 +8,13 @@ import os
 import shutil
 from pathlib import Path
 
-from ..durable import keep_rights, put
+from ..durable import keep_rights, put, sync
 from ..errors import SmgError
 from ..sounds.record import sha256
 
 NAME = "results.jsonl"
 SCRATCH = ".smg-batch"  # for files on their way to their names; nothing else lies there
+ROOM = 8 << 20  # bytes, about two sounds
 DONE = ("done", "nothing")  # nothing: an edit that found nothing to do
 
 
@@ -65,6 +66,19 @@ class Results:
             put(part, final)
         except OSError as error:
             raise SmgError(f"cannot write {final}: {error.strerror or error}") from None
+
+    def check_room(self) -> None:
+        """Raise SmgError where nothing can be written any more, so that no further row is worth its work."""
+        probe = self.scratch / "probe"
+        try:
+            probe.write_bytes(bytes(ROOM))
+            sync(probe)
+        except OSError as error:
+            reason = error.strerror or error
+            raise SmgError(f"cannot write in {self.directory}: {reason}; make room, and run it again") from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def append(self, line: dict) -> None:
         """Keep a row's line; it is in the file when this returns. Raises SmgError where that fails."""

@@ -83,7 +83,7 @@ def run_batch(
 
     Raises:
         SmgError: a model or the directory cannot be used, or a row names a file that cannot be written: all before any
-            work; or the results cannot be written any more.
+            work; or nothing can be written any more.
     """
     setup = _anywhere(options.setup)
     checkpoint = resolve(setup.model, downloading)
@@ -103,6 +103,7 @@ def run_batch(
                 if line["error"]:
                     report("error", f"{job.place}: {line['error']}")
                     failures.append({"row": job.row, "error": line["error"]})
+                    results.check_room()
                 counts[line["status"]] += 1
                 files += len(line["files"])
                 if progress:

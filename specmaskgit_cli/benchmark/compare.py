@@ -42,7 +42,7 @@ def compare(options: BenchmarkOptions, report: Report = lambda text: None, build
     Raises:
         SmgError: as `run.open_timed`.
     """
-    pipe, clock = open_timed(options)
+    pipe, _ = open_timed(options)
     sound = options.sound()
     report(f"smg {pipe.config.name}")
     pipe.make(sound)

@@ -167,7 +167,7 @@ def scaling(
 
     Each row is the median of `options.runs` runs, after one that is not counted.
     """
-    pipe, clock = open_timed(options)
+    pipe, _ = open_timed(options)
     cases = [(lengths[0], num) for num in nums] + [(length, 1) for length in lengths]
     rows = []
     for seconds, num in dict.fromkeys(cases):

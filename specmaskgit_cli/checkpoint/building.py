@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..durable import put
 from ..errors import SmgError
 from .layout import write_sums
 
@@ -34,6 +34,6 @@ def new_checkpoint(output: Path) -> Iterator[Path]:
         write_sums(building)
         if output.exists():
             output.rmdir()
-        os.replace(building, output)
+        put(building, output)
     finally:
         shutil.rmtree(building, ignore_errors=True)

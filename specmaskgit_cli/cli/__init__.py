@@ -10,11 +10,12 @@ from ..terminal import say
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run `smg` and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted.
+    """Run `smg` and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted, 129 or 143 ended by SIGHUP or SIGTERM.
 
     Every failure is one line on standard error. SMG_DEBUG=1 shows tracebacks instead.
     """
     _mend_streams()
+    _end_in_order()
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
@@ -32,6 +33,20 @@ def _mend_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
             reconfigure(errors="backslashreplace")
+
+
+def _end_in_order() -> None:
+    """Make the signals that ask a program to end do so as Ctrl-C does, so that no temporary file is left."""
+    import signal
+
+    def end(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt what cleans up
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        # What was set by who started this stays: nohup has it ignore SIGHUP.
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def run(args: list[str]) -> int:

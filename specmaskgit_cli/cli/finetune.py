@@ -41,8 +41,8 @@ def finetune(
     options = dataclasses.replace(
         options, muon_lr=options.muon_lr * lr, adam_lr=options.adam_lr * lr, warmup=20, decay=0.7, ema=0.99
     )
+    from .. import distributed
     from ..checkpoint import resolve
-    from ..training import distributed
     from ..training.finetune import FinetuneOptions
     from ..training.finetune import finetune as adapt
 

@@ -60,6 +60,7 @@ def _measure(file: str) -> dict:
         "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),
         "true_peak_db": _decibels(true_peak_db(audio.samples, audio.rate)),
         "lufs": _decibels(integrated_loudness(audio.samples, audio.rate)),
+        "warnings": list(audio.notes),
     }
 
 
@@ -76,6 +77,7 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
             length=_seconds(measured), **measured
         ),
         "silent" if measured["peak_db"] is None else _levels(measured),
+        *(f"warning: {warning}" for warning in measured["warnings"]),
     ]
     if damage:
         return [*lines, f"metadata: {damage}"]

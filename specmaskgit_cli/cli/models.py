@@ -22,7 +22,7 @@ Model = Annotated[
         help="default, a directory, or owner/name on the Hub.",
         show_default=False,
         autocompletion=complete.models,
-    ),  # fmt: skip
+    ),
 ]
 Name = Annotated[
     str,

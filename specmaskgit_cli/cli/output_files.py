@@ -38,14 +38,17 @@ class OutputFiles:
 
         Args:
             output: the file for one input; for several a directory, and for one too where there is such a directory or
-                the name ends in a slash: names in it are those of the inputs. None: beside them, as IN.`done`.wav.
+                the name ends in a slash: names in it are those of the inputs. None: beside them, as IN.`done`.wav. A
+                stream is called "sound".
             image: in the same way, with names that end in .png.
 
         Raises:
             UsageError: one file is named for several inputs, or for several sounds -.
         """
         from ..audio.encoding import FORMATS
+        from ..audio.inputs import is_stream
 
+        inputs = ["sound" if is_stream(name) else name for name in inputs]
         paths = [Path(name) if Path(name).stem.strip(".") else Path(name) / "sound" for name in inputs]  # of / or ..
         names = [str(path.with_name(f"{path.stem}.{done}.wav")) for path in paths] if output is None else [output]
         pictures, folders = [image] * len(paths), []

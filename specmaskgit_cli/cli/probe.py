@@ -84,7 +84,7 @@ def probe(
     if as_json:
         print_json("probe", document)
     else:
-        columns = [key for key in next(iter(results.values()))]
+        columns = list(next(iter(results.values())))
         say(f"{'features':<22}" + "".join(f"{key:>11}" for key in columns))
         for name, row in results.items():
             say(f"{name:<22}" + "".join(f"{row[key]:>11.3f}" for key in columns))

@@ -62,9 +62,9 @@ def replay(
         quiet=quiet,
     )  # fmt: skip
     files = OutputFiles.in_turn([1], output, image)
-    finish = replace(record.output, metadata=not no_metadata)
+    made = replace(record.output, metadata=not no_metadata)
     longest = None if yes else LONGEST
-    make_sounds("replay", [options], files, finish, session, label="replaying", original=file, longest=longest)
+    make_sounds("replay", [options], files, made, session, label="replaying", original=file, longest=longest)
 
 
 def _with_input(record, named: str | None, warnings: list[str]):

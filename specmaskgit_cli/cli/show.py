@@ -46,6 +46,8 @@ def show(
     for file in files:
         with failures.catch(file, file=file):
             audio = read_audio(file)
+            for note in audio.notes:
+                say(f"smg: warning: {note}", error=True)
             seconds = len(audio.samples) / audio.rate
             boxes = _boxes(file, seconds)
             if output:

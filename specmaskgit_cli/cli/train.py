@@ -258,7 +258,7 @@ def _with_condition(config, dim: int):
 
 
 def _train(stage, output: Path, as_json: bool, quiet: bool) -> None:
-    from ..training import distributed
+    from .. import distributed
     from ..training.loop import train
 
     metrics = train(stage, output, report=told_unless(quiet))

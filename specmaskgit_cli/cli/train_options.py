@@ -70,8 +70,8 @@ def train_options(
     require_torch()
     import torch
 
+    from .. import distributed
     from ..threads import allowed_threads
-    from ..training import distributed
     from ..training.loop import TrainOptions
 
     try:
@@ -111,7 +111,7 @@ def told_unless(quiet: bool) -> Callable[[str], None]:
     """What says something on standard error, once however many processes train; or says nothing."""
 
     def report(text: str) -> None:
-        from ..training import distributed
+        from .. import distributed
 
         if not (quiet or distributed.rank()):
             say(text, error=True, lines=True)

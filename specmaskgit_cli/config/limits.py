@@ -28,11 +28,13 @@ _LIMITS = {
     "embedder.n_mels": (1, 4096),
     "embedder.seconds": (0.1, 60),
     "vocoder.iterations": (0, 1000),
+    "vocoder.upsample_initial_channel": (1, 4096),
     "envelope.dropout": (0, 1),
     "envelope.bands": (2, 4096),
     "envelope.kernel": (1, 255),
 }
 _LIMIT = (0, 1 << 20)  # of all other numbers
+_MOST = 32  # values in a list, such as the rates of a vocoder
 
 
 def check_config(config: CheckpointConfig, where: str) -> None:
@@ -40,6 +42,8 @@ def check_config(config: CheckpointConfig, where: str) -> None:
     for part, settings in to_dict(config).items():
         for name, value in settings.items() if isinstance(settings, dict) else ():
             low, high = _LIMITS.get(f"{part}.{name}", _LIMIT)
+            if isinstance(value, (list, tuple)) and (len(value) > _MOST or any(_long(item) for item in value)):
+                raise SmgError(f"{where}: {part}: {name} has more than {_MOST} values, or one out of 0 to {_LIMIT[1]}")
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and not low <= value <= high:  # NaN is refused with the rest
                 raise SmgError(f"{where}: {part}: {name} is {value}, outside {low} to {high}")
@@ -60,6 +64,13 @@ def check_config(config: CheckpointConfig, where: str) -> None:
     ):
         if wrong:
             raise SmgError(f"{where}: {words}")
+
+
+def _long(item: object) -> bool:
+    """Whether a value of a list is a list of too many, or a number that no model can have."""
+    if isinstance(item, (list, tuple)):
+        return len(item) > _MOST or any(_long(other) for other in item)
+    return isinstance(item, (int, float)) and not _LIMIT[0] <= item <= _LIMIT[1]
 
 
 def _uneven(tokenizer: TokenizerConfig) -> bool:

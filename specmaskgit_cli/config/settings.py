@@ -287,9 +287,9 @@ def from_dict(cls, values: dict, where: str = "config.json"):
         raise SmgError(f"{where}: unknown setting {unknown[0]!r}; it may need a newer smg")
     made = {}
     for name, value in values.items():
-        default = fields[name].default
-        if default is dataclasses.MISSING and fields[name].default_factory is not dataclasses.MISSING:
-            default = fields[name].default_factory()
+        default, factory = fields[name].default, fields[name].default_factory
+        if default is dataclasses.MISSING and factory is not dataclasses.MISSING:
+            default = factory()
         if dataclasses.is_dataclass(default):
             made[name] = from_dict(type(default), value, f"{where}: {name}")
             continue

@@ -49,6 +49,7 @@ def _load(source: Source):
     try:
         model, found = ClapModel.from_pretrained(
             source.folder, output_loading_info=True, local_files_only=True, dtype="float32",
+            attn_implementation="eager",  # or its settings could name code to load from the Hub
             use_safetensors=source.weights.suffix == ".safetensors",
         )  # fmt: skip
     except Exception as error:  # of the readers of files, and of the checks of each setting

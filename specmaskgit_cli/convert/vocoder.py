@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 
 from ..checkpoint.layout import write_config
+from ..config.limits import check_config
 from ..config.settings import CheckpointConfig, MelConfig, VocoderConfig, from_dict
 from ..errors import SmgError
 from ..models.parts import PARTS, VOCODER
@@ -56,7 +57,7 @@ def read_config(source: Source, mel: MelConfig) -> VocoderConfig:
     """The VocoderConfig of a published generator.
 
     Raises:
-        SmgError: its settings disagree with `mel`, or have wrong types.
+        SmgError: its settings disagree with `mel`, have wrong types, or are such as no model has.
     """
     path, values = source.config_path, source.config
     rate = values.get("sampling_rate")
@@ -70,7 +71,9 @@ def read_config(source: Source, mel: MelConfig) -> VocoderConfig:
                 f"{mel.n_mels} bands up to {mel.f_max:g} Hz"
             )
     names = {field.name for field in dataclasses.fields(VocoderConfig)} & set(values)
-    return from_dict(VocoderConfig, {"kind": source.kind} | {name: values[name] for name in names}, str(path))
+    config = from_dict(VocoderConfig, {"kind": source.kind} | {name: values[name] for name in names}, str(path))
+    check_config(CheckpointConfig(mel=mel, vocoder=config), str(path))
+    return config
 
 
 def fold_weight_norm(weights: dict) -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..durable import usual_rights
 from ..errors import SmgError
 from .captions import paraphrases
 from .clips import described
@@ -57,6 +58,7 @@ def write_texts(texts: list[str], embed_text: Callable[[list[str]], np.ndarray],
     from safetensors.numpy import save_file
 
     save_file({"embeddings": embed_text(texts).astype(np.float16)}, path, {"texts": json.dumps(texts)})
+    usual_rights(path)
     return path
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..training import distributed
+from .. import distributed
 from .captions import paraphrases
 
 CAPTION_SHARE = 0.25  # of the examples that get the caption itself

@@ -13,16 +13,17 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .. import distributed
 from ..config.settings import MelConfig, to_dict
 from ..errors import SmgError
 from ..spectrogram.mel import log_mel
-from ..training import distributed
 from .contents import Member, read_sound
 from .descriptions import SEPARATOR
 from .remarks import Remarks
@@ -60,10 +61,27 @@ class ClipCache:
         mel = _map(self.pieces[clip.piece] / MEL, np.float16).reshape(-1, self.mel_config.n_mels)
         return mel[clip.start : clip.start + clip.frames]
 
+    def mels(self) -> Mels:
+        """The mels of all clips, each read when it is asked for."""
+        return Mels(self)
+
     def clip_wave(self, clip: Clip) -> np.ndarray:
         """Waveform of a whole clip, float32 [frames * hop]."""
         hop, wave = self.mel_config.hop_length, _map(self.pieces[clip.piece] / WAVE, np.int16)
         return wave[clip.start * hop : (clip.start + clip.frames) * hop].astype(np.float32) / 32768
+
+
+class Mels(Sequence):
+    """The mels of a cache's clips, float16 [frames, n_mels] each."""
+
+    def __init__(self, cache: ClipCache):
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.cache.clips)
+
+    def __getitem__(self, place):
+        return self.cache.clip_mel(self.cache.clips[place])
 
 
 @functools.lru_cache(maxsize=256)  # thousands of pieces at once would be more open files than systems allow
@@ -111,7 +129,7 @@ def open_cache(
     jobs = [(*job, mel, waves) for job in mine if not _is_complete(job[1], waves)]
     errors: list[SmgError] = []
     with contextlib.ExitStack() as stack:
-        run = map
+        run: Callable[..., Iterable[int | SmgError]] = map
         if workers > 1 and len(jobs) > 1:
             pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
             run = stack.enter_context(pool).map
@@ -205,8 +223,8 @@ class _CacheWriter:
     def __init__(self, directory: Path, mel: MelConfig, waves: bool):
         self.directory, self.config = directory, mel
         self.clips: list[dict] = []
-        self.mel = (directory / MEL).open("wb")  # noqa: SIM115 (closed by close)
-        self.wave = (directory / WAVE).open("wb") if waves else None  # noqa: SIM115
+        self.mel = (directory / MEL).open("wb")
+        self.wave = (directory / WAVE).open("wb") if waves else None
         self.frames = 0
 
     def add(self, key: str, audio: Path | Member, info: dict) -> str | None:

@@ -74,7 +74,7 @@ def read_sound(audio: Path | Member, resampled: int) -> tuple[np.ndarray, int]:
     try:
         return decode(audio if isinstance(audio, Path) else audio.read_bytes(), resampled, "")
     except SmgError as error:
-        raise SmgError(str(error).strip()) from None
+        raise SmgError(str(error).lstrip(": ")) from None
 
 
 def plain_name(name: str) -> str:

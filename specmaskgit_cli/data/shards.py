@@ -40,7 +40,8 @@ def read_shard(path: Path, remarks: Remarks) -> Contents:
     Raises:
         SmgError: no plain tar file, a damaged one, or a clip with several sounds or captions of which none is the one.
     """
-    found, samples, unusable = Contents(), {}, set()
+    found, unusable = Contents(), set()
+    samples: dict[str, list[Sample]] = {}
     for entry in _entries(path, remarks):
         name = plain_name(entry.name)
         base = PurePosixPath(name).name
@@ -57,7 +58,8 @@ def read_shard(path: Path, remarks: Remarks) -> Contents:
             unusable.add(key)
         elif suffix in AUDIO_SUFFIXES | TEXT_SUFFIXES:
             _place(samples.setdefault(key, []), extension.lower(), member)
-    alone, spare = [], []
+    alone: list[str] = []
+    spare: list[str] = []
     for key, several in samples.items():
         for sample in several:
             if sound := _sound(key, sample, spare):

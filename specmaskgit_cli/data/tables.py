@@ -68,7 +68,7 @@ def parse_table(data: bytes, name: str, lines: bool, other_names: Mapping[str, s
         UsageError: no text, no table of that kind, a row with more cells than columns, a column without a name or
             named twice.
     """
-    rows = []
+    rows: list[dict] = []
     for line, cells in (_jsonl if lines else _csv)(decode_text(data, name), name, other_names or {}):
         cells = {column: value for column, value in cells.items() if not blank(value)}
         if cells:

@@ -91,7 +91,7 @@ class Confidence(Order):
     ) -> np.ndarray:
         noise = [
             noise_ramp(step, len(self.plans[i]), self.settings.gumbel) * self.rngs[i].gumbel(size=np.sum(item == i))
-            for i in np.flatnonzero(quota)
+            for i in np.flatnonzero(quota).tolist()
         ]
         return best(confidence + np.concatenate(noise), item, quota)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_NONE = np.zeros(0, np.float32)
+
 
 class Sampler:
     """Draws one code for each row of logits.
@@ -20,7 +22,7 @@ class Sampler:
 
     def draw(
         self, logits: np.ndarray, item: np.ndarray, rngs: Sequence[np.random.Generator], confidence: bool = True
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw codes, and tell how sure the model was of them.
 
         Args:
@@ -31,7 +33,7 @@ class Sampler:
 
         Returns:
             codes int64 [M] and their log-probabilities float32 [M] under `logits` themselves: as in MaskGIT,
-            temperature and top-p change what is drawn but not how sure the model was of it.
+            temperature and top-p change what is drawn but not how sure the model was of it. Empty if not wanted.
         """
         raise NotImplementedError
 
@@ -49,17 +51,17 @@ class Nucleus(Sampler):
 
     def draw(
         self, logits: np.ndarray, item: np.ndarray, rngs: Sequence[np.random.Generator], confidence: bool = True
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         noise = _noise(logits.shape[1], item, rngs)
         shifted = logits - logits.max(axis=-1, keepdims=True)
         scaled = shifted if self.temperature == 1 else shifted / np.float32(self.temperature)
         if self.top_p < 1:
             scaled = keep_top_p(scaled, self.top_p)
         weights = np.exp(scaled)
-        total = (weights if scaled is shifted else np.exp(shifted)).sum(axis=-1) if confidence else None
+        total = (weights if scaled is shifted else np.exp(shifted)).sum(axis=-1) if confidence else _NONE
         codes = np.argmin(np.divide(weights, noise, out=weights), axis=-1)  # the noise is negative
-        if total is None:
-            return codes, None
+        if not confidence:
+            return codes, _NONE
         return codes, np.take_along_axis(shifted, codes[:, None], axis=-1)[:, 0] - np.log(total)
 
 
@@ -68,8 +70,8 @@ class Greedy(Sampler):
 
     def draw(
         self, logits: np.ndarray, item: np.ndarray, rngs: Sequence[np.random.Generator], confidence: bool = True
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        return np.argmax(logits, axis=-1), log_softmax(logits).max(axis=-1) if confidence else None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return np.argmax(logits, axis=-1), log_softmax(logits).max(axis=-1) if confidence else _NONE
 
 
 SAMPLERS: dict[str, type[Sampler]] = {"nucleus": Nucleus, "greedy": Greedy}

@@ -16,6 +16,8 @@ from torch import nn
 
 from ..errors import SmgError
 
+_LIMITS = {"num_hidden_layers": (1, 128), "layer_norm_eps": (0, 1)}
+
 
 @dataclass(frozen=True)
 class BertConfig:
@@ -105,22 +107,45 @@ def load_sentence_encoder(source: str | Path) -> SentenceEncoder:
     Raises:
         SmgError: a file is missing, or the weights are not those of such an encoder.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     source = Path(source)
     for name in ("config.json", "model.safetensors"):
         if not (source / name).is_file():
             raise SmgError(f"{source}: no {name}; give a directory of a BERT sentence encoder")
-    values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    path = source / "config.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise SmgError(f"{path}: not the settings of a model")
     if values.get("model_type") != "bert" or values.get("hidden_act", "gelu") != "gelu":
         raise SmgError(f"{source / 'config.json'}: not a BERT encoder with GELU; all-MiniLM-L6-v2 is one")
-    names = {field.name for field in dataclasses.fields(BertConfig)}
-    model = SentenceEncoder(BertConfig(**{name: value for name, value in values.items() if name in names}))
-    weights = load_file(source / "model.safetensors")
+    config = _read_config(values, path)
+    with torch.device("meta"):  # so that a model is only as large as its file, whatever its settings say
+        model = SentenceEncoder(config)
+    try:
+        weights = load_file(source / "model.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise SmgError(f"{source / 'model.safetensors'}: damaged ({error}); fetch it again") from None
     # Published beside the encoder but unused here: sentence embeddings pool the last layer, not the [CLS] head.
     weights = {k: v for k, v in weights.items() if not k.startswith("pooler.") and k != "embeddings.position_ids"}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise SmgError(f"{source / 'model.safetensors'}: weights do not match config.json: {error}") from error
-    return model.eval()
+    return model.float().eval()
+
+
+def _read_config(values: dict, path: Path) -> BertConfig:
+    names = {field.name for field in dataclasses.fields(BertConfig)}
+    config = BertConfig(**{name: value for name, value in values.items() if name in names})
+    for name, value in dataclasses.asdict(config).items():
+        low, high = _LIMITS.get(name, (1, 1 << 20))
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise SmgError(f"{path}: {name} is {value!r}; a number from {low:g} to {high:g} can be converted")
+    if config.hidden_size % config.num_attention_heads:
+        raise SmgError(f"{path}: num_attention_heads has to divide hidden_size")
+    return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from ..decoding.settings import GUIDANCE, ORDERS, STEPS, DecodeSettings
 from ..errors import UsageError
@@ -70,7 +70,8 @@ class SamplingOptions(Options):
 
     def with_source(self, path: str | None) -> Self:
         """The same of another sound file."""
-        return replace(self, **{self.reads: path})
+        changed: dict[str, Any] = {self.reads: path}
+        return replace(self, **changed)
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:
         """Boxes around what is new in a result that lasts `seconds`; none if it is all new, or nothing says what is."""
@@ -82,6 +83,6 @@ class EditOptions(SamplingOptions):
     """The options of all edits: those of all tasks, and the sound file to edit, which is only read."""
 
     reads = "input"
-    without = ("normalize", "trim")
+    without: ClassVar[tuple[str, ...]] = ("normalize", "trim")
 
     input: str = option(..., SoundFile(), "Sound files to edit; they are only read.", metavar="IN")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cache
+from typing import ClassVar
 
 from .kinds import Kind
 
@@ -38,6 +38,9 @@ class Option:
     default: object = ...
 
 
+_DECLARED: dict[type, dict[str, Option]] = {}  # what `options_of` has found
+
+
 def option(
     default, kind: Kind, help: str, *names: str, metavar: str | None = None, group: str = TASK, keyword: bool = False
 ):
@@ -54,15 +57,17 @@ def option(
     )
 
 
-@cache
 def options_of(kind: type) -> dict[str, Option]:
     """All options of a dataclass by name, in the order of its fields, each with its default there."""
+    if kind in _DECLARED:
+        return _DECLARED[kind]
     found = {}
     for field in dataclasses.fields(kind):
         declared = (base.__dict__.get("__dataclass_fields__", {}).get(field.name) for base in kind.__mro__)
         described = next(other.metadata["option"] for other in declared if other and "option" in other.metadata)
         default = ... if field.default is dataclasses.MISSING else field.default
         found[field.name] = dataclasses.replace(described, default=default)
+    _DECLARED[kind] = found
     return found
 
 
@@ -72,6 +77,8 @@ class Options:
     Raises:
         UsageError: a value out of range or of the wrong type, with the option named.
     """
+
+    __dataclass_fields__: ClassVar[dict]
 
     def __post_init__(self):
         for name, described in options_of(type(self)).items():

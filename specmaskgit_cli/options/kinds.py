@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from typing import Any
 
 from ..bounds import MAX_TEXT
 from ..errors import UsageError
@@ -26,7 +27,7 @@ class Kind:
         allowed: the values in words, such as "0 to 30".
     """
 
-    type: type = str
+    type: Any = str
     allowed: str = "text"
 
     def check(self, name: str, value):
@@ -39,9 +40,9 @@ class Kind:
 class Number(Kind):
     """A finite number from `low` to `high`; `above`: not `low` itself."""
 
-    type = float
+    type: Any = float
     what = "a number"
-    types = (int, float)
+    types: tuple = (int, float)
 
     def __init__(self, low: float, high: float, above: bool = False):
         self.low, self.high, self.above = low, high, above
@@ -50,7 +51,7 @@ class Number(Kind):
     def check(self, name: str, value):
         # NaN fails every comparison, so it is refused with the rest.
         right = isinstance(value, self.types) and not isinstance(value, bool) and self.low <= value <= self.high
-        if not right or self.above and value == self.low:
+        if not right or (self.above and value == self.low):
             bounds = self.allowed if self.above else f"from {self.allowed}"
             raise UsageError(f"{name} is {_shown(value)}; use {self.what} {bounds}")
         return value
@@ -87,7 +88,7 @@ class Time(Number):
         if not isinstance(value, str) or not (found := _CLOCK.fullmatch(value.strip())):
             return super().read(value)
         hours, minutes, seconds = (float(part or 0) for part in found.groups())
-        return value if seconds >= 60 or hours and minutes >= 60 else 3600 * hours + 60 * minutes + seconds
+        return value if seconds >= 60 or (hours and minutes >= 60) else 3600 * hours + 60 * minutes + seconds
 
 
 class Text(Kind):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SmgError
 
@@ -69,7 +69,7 @@ def _check(document: object, path: Path) -> None:
         raise SmgError(f"{path}: not a tokenizer file; fetch the model again")
     for place, kinds in ADMITTED.items():
         part = document.get(place)
-        members = [part]
+        members: Any = [part]
         if isinstance(part, dict) and part.get("type") == "Sequence":
             members = part.get(_MEMBERS.get(place))
             if not isinstance(members, list) or len(members) > MAX_MEMBERS:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..audio.inputs import is_stream, stored
 from ..audio.metadata import MAX_BYTES, read_comment
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
@@ -46,7 +47,7 @@ class Origin:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if not (isinstance(value, str) or value is None and self.__dataclass_fields__[name].default is None):
+            if not (isinstance(value, str) or (value is None and self.__dataclass_fields__[name].default is None)):
                 raise UsageError(f"{name} is {value!r}; it should be text")
         if self.vocoder not in (None, GRIFFIN_LIM) and self.vocoder_hash is None:
             raise UsageError(f"vocoder is {self.vocoder!r}, without a vocoder_hash")
@@ -89,7 +90,7 @@ class Record:
     def tags(self) -> dict[str, str]:
         """The tags of the file, for `write_audio`."""
         options, origin = self.options, self.origin
-        title = _plain(options.prompt or f"{self.task.name}: {Path(self.input).name}") or self.task.name
+        title = _plain(options.prompt or f"{self.task.name}: {Path(self.input or '').name}") or self.task.name
         done = f"AI-generated in part ({self.task.name})" if self.task.edits else "AI-generated sound"
         sentence = (
             f"{done}: {title}. Made by smg {origin.version} with model {_plain(origin.model)} ({origin.model_hash}), "
@@ -142,12 +143,12 @@ def task_options(task: str, values: dict) -> SamplingOptions:
 
 
 def sha256(path: str | os.PathLike) -> str | None:
-    """Of a file's contents; None for what is no regular file, or cannot be read."""
-    if not os.path.isfile(path):
+    """Of a file's contents; None for what is neither a regular file nor a stream, or cannot be read."""
+    if not (is_stream(path) or os.path.isfile(path)):
         return None
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(stored(path), "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError:
@@ -204,7 +205,7 @@ def _fields(values, *names: str) -> dict:
     """An object with exactly these keys."""
     values = _object(values, "it")
     if set(values) != set(names):
-        wrong = sorted(set(values) ^ set(names))[0]
+        wrong = min(set(values) ^ set(names))
         raise SmgError(f"{'unknown setting' if wrong in values else 'no'} {wrong!r}")
     return values
 

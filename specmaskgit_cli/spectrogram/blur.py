@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 
-def blur(values: np.ndarray, deviation: float, axis: int, beyond: str = "constant") -> np.ndarray:
+def blur(
+    values: np.ndarray, deviation: float, axis: int, beyond: Literal["constant", "edge", "reflect"] = "constant"
+) -> np.ndarray:
     """An array of the same shape.
 
     Args:

@@ -109,7 +109,7 @@ def fresh_bins(fresh: np.ndarray, cfg: MelConfig) -> np.ndarray:
     """
     bands = _inversion(cfg)[0]
     covered = fresh.T.astype(np.float32) @ bands > 0
-    return covered | (fresh.all(axis=0)[:, None] & ~bands.any(axis=0))
+    return covered | (fresh.all(axis=0, keepdims=True).T & ~bands.any(axis=0))
 
 
 def magnitudes(mel: np.ndarray, cfg: MelConfig) -> np.ndarray:

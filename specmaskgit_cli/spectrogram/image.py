@@ -143,7 +143,7 @@ def _outline(pixels: np.ndarray, boxes: Sequence[Box], seconds: float, cfg: MelC
         if box.start >= seconds or (box.low or 0) >= cfg.f_max:
             continue
         left = min(int(box.start / seconds * width), width - 1)
-        right = max(left + 1, min(math.ceil(box.end / seconds * width), width))
+        right = max(left + 1, min(math.ceil((seconds if box.end is None else box.end) / seconds * width), width))
         low, high = (
             np.interp(hz, edges, np.linspace(0, height, len(edges)))
             for hz in (box.low or 0, cfg.f_max if box.high is None else box.high)

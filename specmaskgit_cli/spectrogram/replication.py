@@ -1,16 +1,13 @@
-"""Frequencies above those that a mel reaches, from the texture below."""
+"""Spectral band replication of spectrums: frequencies above those that a mel reaches, from the texture below."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..audio.replication import FALL, MAX_POWER, SHIFT, STEADY_SECONDS
 from ..config.settings import MelConfig
 
-SHIFT = 3000.0  # Hz by which the top of the models' band is moved up
 FLANK = 400.0  # Hz below the models' highest frequency, over which what was moved there takes over
-FALL = 0.1  # of where it ends, over which it dies away, as sounds resampled to that rate do
-MAX_POWER = 4.0  # that it may gain
-STEADY_SECONDS = 0.1  # over which levels are averaged
 EDGE = 1200.0, 200.0  # Hz below it, between which its level is taken
 
 
@@ -39,8 +36,8 @@ def fill(spectrum: np.ndarray, cfg: MelConfig) -> np.ndarray:
     out = np.zeros((len(spectrum), count), np.complex64)
     out[:, : spectrum.shape[1]] = spectrum
     places = np.arange(first, last)
-    rise, fall = (places - first) / (top - first), (last - 1 - places) / (FALL * last)
-    rise, fall = (np.float32(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1))) for ramp in (rise, fall))
+    ramps = (places - first) / (top - first), (last - 1 - places) / (FALL * last)
+    rise, fall = ((0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1))).astype(np.float32) for ramp in ramps)
     moved = slice(edge.stop - shift, edge.stop - shift + (edge.stop - edge.start))  # what comes right above it
     wanted, found = (_power(spectrum[:, part], round(STEADY_SECONDS * cfg.frames_per_second)) for part in (edge, moved))
     gain = np.sqrt(np.minimum(wanted / found, MAX_POWER))[:, None]

@@ -6,28 +6,19 @@
 from __future__ import annotations
 
 from ..bounds import MAX_SAMPLES, check_result
-from ..options import (
-    ContinueOptions,
-    ExtendOptions,
-    GenerateOptions,
-    InpaintOptions,
-    LoopOptions,
-    SamplingOptions,
-    SketchOptions,
-    VaryOptions,
-)
+from ..options import SamplingOptions, tasks
 from .base import Task
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("generate", GenerateOptions, "generating", "generated"),
-        Task("inpaint", InpaintOptions, "inpainting", "inpainted"),
-        Task("extend", ExtendOptions, "extending", "extended"),
-        Task("continue", ContinueOptions, "continuing", "continued", module="continue_"),
-        Task("vary", VaryOptions, "varying", "varied"),
-        Task("sketch", SketchOptions, "sketching", "sketched"),
-        Task("loop", LoopOptions, "looping", "looped"),
+        Task("generate", tasks.GenerateOptions, "generating", "generated"),
+        Task("inpaint", tasks.InpaintOptions, "inpainting", "inpainted"),
+        Task("extend", tasks.ExtendOptions, "extending", "extended"),
+        Task("continue", tasks.ContinueOptions, "continuing", "continued", module="continue_"),
+        Task("vary", tasks.VaryOptions, "varying", "varied"),
+        Task("sketch", tasks.SketchOptions, "sketching", "sketched"),
+        Task("loop", tasks.LoopOptions, "looping", "looped"),
     )
 }
 

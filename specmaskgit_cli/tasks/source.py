@@ -25,6 +25,7 @@ class Source:
     rate: int
     subtype: str | None = None
     name: str = "the sound"
+    notes: tuple[str, ...] = ()  # warnings about the file
 
     def __post_init__(self):
         if len(self.samples) < MIN_SECONDS * self.rate:
@@ -49,7 +50,7 @@ class Source:
     def read(cls, path: str) -> Source:
         """Raises SmgError as read_audio does, and for a sound too short to edit."""
         audio = read_audio(path)
-        return cls(audio.samples, audio.rate, audio.subtype, path)
+        return cls(audio.samples, audio.rate, audio.subtype, path, audio.notes)
 
 
 @dataclass(frozen=True)

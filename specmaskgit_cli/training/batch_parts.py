@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from . import distributed
+from .. import distributed
 
 
 def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:

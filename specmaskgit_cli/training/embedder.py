@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import distributed
 from ..checkpoint.layout import SUMS, load_checkpoint
 from ..config.settings import CheckpointConfig
 from ..data.canvas import CanvasMaker
@@ -17,7 +18,6 @@ from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..models.embedder import AudioTower
 from ..models.parts import AUDIO_ENCODER
-from . import distributed
 from .batch_parts import BatchPart
 from .loop import Stage, TrainOptions, load_run, run_config
 

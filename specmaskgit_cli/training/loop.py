@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .. import distributed
 from ..config.settings import CheckpointConfig, from_dict, to_dict
 from ..durable import put, usual_rights
 from ..errors import SmgError
-from . import distributed
 from .batch_parts import BatchPart, drawn_parts
 from .memory import keep_freed_memory
 from .optim import Optimizers

@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .. import distributed
 from ..conditioning.style import Projection
 from ..config.settings import CheckpointConfig, to_dict
 from ..data.canvas_batches import Canvases, draw_canvases
 from ..data.clips import ClipCache, cache_folder
 from ..models.tokenizer import Tokenizer
-from . import distributed
 
 FORMAT = 1  # of what is kept
 

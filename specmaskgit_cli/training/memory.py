@@ -23,4 +23,4 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: MOST, M_TOP_PAD: 1 << 26}
-    return all([mallopt(name, value) for name, value in settings.items()])
+    return all([mallopt(name, value) for name, value in settings.items()])  # noqa: C419 (each is set, also after one that failed)

@@ -7,7 +7,6 @@ that only training needs are left out where they can be computed again.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..durable import put, usual_rights
 from ..errors import SmgError
 
 PART_BYTES = 15_500_000  # of a file, at most
@@ -53,7 +53,8 @@ def export_run(run: Path, folder: Path) -> list[Path]:
         path = folder / f"{stage}.{index}.safetensors"
         building = folder / f".{path.name}"
         save_file(part, building, {"of": str(len(parts)), **(documents if index == 1 else {})})
-        os.replace(building, path)
+        usual_rights(building)
+        put(building, path)
         files.append(path)
     return files
 
@@ -90,6 +91,7 @@ def import_runs(folder: Path, runs: Path) -> dict[str, Path]:
             if name in about:
                 (run / name).write_text(about[name])
         save_file(_unpacked(tensors), run / "model.safetensors")
+        usual_rights(run / "model.safetensors")
         made[stage] = run
     return made
 
@@ -102,7 +104,7 @@ def _packed(tensors: dict[str, Tensor], eight_bits: bool) -> dict[str, Tensor]:
         if eight_bits and tensor.ndim == 2 and tensor.is_floating_point() and min(tensor.shape) > 1:
             scale = tensor.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
             packed[name] = (tensor / scale).round().to(torch.int8)
-            packed[name + SCALE] = scale.half()
+            packed[name + SCALE] = scale
         else:
             packed[name] = tensor.half() if tensor.is_floating_point() else tensor
     return {name: tensor.contiguous() for name, tensor in packed.items()}
@@ -115,7 +117,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             continue
         scale = tensors.get(name + SCALE)
         if scale is not None:
-            made[name] = tensor.float() * scale.float()
+            made[name] = tensor.float() * scale
         else:
             made[name] = tensor.float() if tensor.is_floating_point() else tensor
     if "counts" in made:

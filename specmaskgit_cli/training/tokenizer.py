@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .. import distributed
 from ..config.settings import CheckpointConfig
 from ..data.canvas import TYPICAL_SECONDS
 from ..data.canvas_batches import draw_canvases
 from ..data.clips import ClipCache
 from ..models.tokenizer import Tokenizer
-from . import distributed
 from .batch_parts import BatchPart, step_rng
 from .codebooks import Seen, TrainableTokenizer
 from .crops import Crops
@@ -48,8 +48,7 @@ class TokenizerStage(Stage):
         self.seen: Seen | None = None
 
     def _crops(self, clips: ClipCache) -> Crops:
-        mels = (clips.clip_mel(clip) for clip in clips.clips)
-        return Crops(mels, self.config.mel, self.frames, self.device)
+        return Crops(clips.mels(), self.config.mel, self.frames, self.device)
 
     def draw(self, part):
         """A mel and two noises, each [n, n_mels, frames], for the examples of a part; every part draws the batch."""
@@ -180,7 +179,7 @@ class RefineStage(TokenizerStage):
         drawn = draw_canvases(
             clips, self.config, count, self.config.columns(TYPICAL_SECONDS), workers=max(1, self.options.workers)
         )
-        mels = (mel.T for canvases in drawn for mel in canvases.mel)
+        mels = [mel.T for canvases in drawn for mel in canvases.mel]
         return Crops(mels, self.config.mel, self.frames, self.device)
 
     @torch.no_grad()

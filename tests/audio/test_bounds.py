@@ -183,4 +183,4 @@ def test_sounds_are_read_in_one_place():
     for path in (ROOT / "specmaskgit_cli").rglob("*.py"):
         names = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
         reads = {name for name in names if name.startswith("soundfile.") and not name.endswith((".write", "_format"))}
-        assert not reads or path.parent.name == "audio" and path.name in homes, (path, reads)
+        assert not reads or (path.parent.name == "audio" and path.name in homes), (path, reads)

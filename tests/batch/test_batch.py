@@ -94,7 +94,7 @@ def test_a_wrong_table_is_one_line_and_no_work(folder, capsys, text, message):
     assert batch(text) == 2
     error = capsys.readouterr().err
     assert error.startswith("smg: error: ") and error.count("\n") == 1 and message in error, error
-    assert contents() == before and not Path("out/results.jsonl").is_file() or not lines()
+    assert (contents() == before and not Path("out/results.jsonl").is_file()) or not lines()
 
 
 @pytest.mark.parametrize(
@@ -224,6 +224,26 @@ def test_a_row_that_fails_does_not_stop_the_others(folder, capsys):
     assert batch(text, "-q") == 1 and [line["row"] for line in lines()] == [1, 2, 1]
 
 
+def test_a_full_disk_ends_the_batch(folder, capsys, monkeypatch):
+    text = "prompt,seconds,steps\nrain,0.4,2\nwind,0.4,2\nsea,0.4,2\n"
+    usual, left = Path.write_bytes, [1]
+
+    def limited(self, data):
+        if left and self.name == "part":
+            left.pop()
+        elif self.name in ("part", "probe"):
+            raise OSError(28, "No space left on device")
+        return usual(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", limited)
+    assert batch(text, "-q", "--workers", "1") == 1
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2 and "row 2" in err[0] and "No space left on device; make room" in err[1]
+    assert [line["status"] for line in lines()] == ["done", "failed"]
+    monkeypatch.setattr(Path, "write_bytes", usual)
+    assert batch(text, "-q", "--workers", "1") == 0 and len(contents()) == 3
+
+
 def test_an_edit_with_nothing_to_do_is_done(folder, capsys):
     soundfile.write("full.wav", np.random.default_rng(0).standard_normal(22050) * 0.1, 22050)
     text = "task,input\nextend,full.wav\n"
@@ -326,13 +346,17 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(folder, capsys, worke
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_interrupted_it_keeps_what_was_done(folder, workers):
+@pytest.mark.parametrize(
+    "number, to_all, code", [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129)]
+)
+def test_interrupted_it_keeps_what_was_done(folder, workers, number, to_all, code):
     Path("many.csv").write_text("prompt,seconds,steps\n" + "".join(f"sound {i},1,4\n" for i in range(40)))
     process = _start("out", "--workers", workers)
     _wait_for_rows(process, Path("out/results.jsonl"), 2)
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: all processes of the terminal get it
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 130 and b"Traceback" not in err and _alone(process.pid)
+    # Ctrl-C and the end of a terminal reach all its processes; `kill` one alone.
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == code and b"Traceback" not in err and _alone(process.pid)
     assert 2 <= len(lines()) < 40 and not Path("out/.smg-batch").exists()
     names = [f["file"] for line in lines() for f in line["files"]]
     assert set(names) <= set(contents()) and len(contents()) - len(names) <= 1

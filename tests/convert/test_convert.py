@@ -166,6 +166,24 @@ def test_a_vocoder_of_other_mels_is_refused_in_a_line(tmp_path, capsys, changes,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "changes, words",
+    [({"upsample_initial_channel": 1_000_000}, "upsample_initial_channel is 1000000"),
+     ({"resblock_kernel_sizes": [3] * 100_000}, "resblock_kernel_sizes has more than 32"),
+     ({"resblock_dilation_sizes": [[1] * 1000]}, "resblock_dilation_sizes has more than 32"),
+     ({"upsample_rates": [1 << 40]}, "upsample_rates has more than 32 values, or one out of 0"),
+     ({"upsample_initial_channel": "a"}, "upsample_initial_channel")],
+)  # fmt: skip
+def test_a_vocoder_of_any_size_is_refused_before_it_is_built(tmp_path, capsys, changes, words):
+    publish(tmp_path / "source")
+    path = tmp_path / "source" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert run(["convert", str(tmp_path / "source"), "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line and "bug" not in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_generator_is_named(tmp_path):
     folder = tmp_path / "source"
 

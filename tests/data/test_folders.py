@@ -156,7 +156,7 @@ def test_sounds_that_cannot_be_used_are_counted_and_named(tmp_path):
     assert lines[1].startswith(
         "data: 10 left out: 0.m4a, 1.m4a, 2.m4a and 2 more (is MPEG-4, which cannot be read here; "
     )
-    assert "empty.wav, text.wav (is not a sound file, or damaged)" in lines[1] and "and 2 other reasons" in lines[1]
+    assert "empty.wav, text.wav (not a sound file, or damaged; " in lines[1] and "and 2 other reasons" in lines[1]
     again, repeated = open_data(data, tmp_path / "cache")
     assert again == clips and repeated == lines[1:]
     for name in ("silent.wav", "slow.wav"):

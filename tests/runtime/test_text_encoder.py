@@ -1,6 +1,7 @@
 """The sentence encoder from published files to the runtime, on a tiny random BERT."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -95,3 +96,30 @@ def test_missing_and_broken_files_are_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(SmgError, match="not a tokenizer"):
         TextEncoder(tmp_path / "x.onnx", tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [({"vocab_size": 10**9}, "vocab_size is 1000000000"), ({"hidden_size": "a"}, "hidden_size is 'a'"),
+     ({"num_hidden_layers": 100_000}, "num_hidden_layers is 100000"), ({"num_attention_heads": 0}, "heads is 0"),
+     ({"num_attention_heads": 5}, "has to divide"), ({"vocab_size": True}, "vocab_size is True"),
+     ({"intermediate_size": 1_000_000}, "do not match")],
+)  # fmt: skip
+def test_an_encoder_of_any_size_is_refused_before_it_is_built(published, tmp_path, changes, words):
+    folder = tmp_path / "source"
+    shutil.copytree(published, folder)
+    (path,) = folder.rglob("config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(SmgError, match=words):
+        export.convert_text_encoder(open_source(str(folder)), tmp_path / "out")
+
+
+def test_damaged_weights_are_named(published, tmp_path):
+    folder = tmp_path / "source"
+    shutil.copytree(published, folder)
+    (path,) = folder.rglob("model.safetensors")
+    whole = path.read_bytes()
+    for data in (b"", b"x" * 100, whole[:-50]):
+        path.write_bytes(data)
+        with pytest.raises(SmgError, match="model.safetensors: damaged"):
+            export.convert_text_encoder(open_source(str(folder)), tmp_path / "out")

@@ -12,11 +12,11 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from support.page_server import serving  # noqa: E402
+from support.page_server import serving
 
-from specmaskgit_cli import load  # noqa: E402
-from specmaskgit_cli.server import app as server  # noqa: E402
-from specmaskgit_cli.server import connections, sounds  # noqa: E402
+from specmaskgit_cli import load
+from specmaskgit_cli.server import app as server
+from specmaskgit_cli.server import connections, sounds
 
 NOISE = np.random.default_rng(0).standard_normal(8000) * 0.1
 

@@ -294,7 +294,7 @@ def test_no_model_is_downloaded_because_a_file_says_so(folder, monkeypatch, caps
         raise AssertionError("the Hub was asked")
 
     monkeypatch.setattr("specmaskgit_cli.checkpoint.registry.pull", never)
-    monkeypatch.setattr("specmaskgit_cli.checkpoint.hub.pull", never)
+    monkeypatch.setattr("specmaskgit_cli.checkpoint.hub.names.pull", never)
     for name in ("owner/name", "x" * 300, "http://owner/name", "~/name"):
         origin = replace(ORIGIN, source=name, vocoder=f"{name}2", vocoder_hash="x")
         tell_of(origin)

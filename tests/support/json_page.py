@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from specmaskgit_cli.tasks import TASKS
+
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 TYPES = {
     "text": str, "number": (int, float), "list": list, "object": dict, "null": type(None), "any": object,
@@ -18,7 +20,8 @@ def described() -> dict[str, dict[str, str]]:
     common, commands = _rows(intro), {}
     for section in sections:
         heading, rows = section.split("\n")[0], _rows(section)
-        commands |= dict.fromkeys(re.findall("`(.+?)`", heading), common | rows)
+        names = [*re.findall("`(.+?)`", heading), *(TASKS if heading.startswith("Tasks") else ())]
+        commands |= dict.fromkeys(names, common | rows)
     return commands
 
 

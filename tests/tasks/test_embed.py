@@ -14,15 +14,15 @@ from support.json_page import parsed
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from specmaskgit_cli.checkpoint.layout import load_checkpoint, write_sums  # noqa: E402
-from specmaskgit_cli.cli import run  # noqa: E402
-from specmaskgit_cli.conditioning.bank import Manner, joined  # noqa: E402
-from specmaskgit_cli.data.labels import LabelledClip, read_labelled  # noqa: E402
-from specmaskgit_cli.errors import SmgError, UsageError  # noqa: E402
-from specmaskgit_cli.evaluation.probe import ProbeOptions, probe  # noqa: E402
-from specmaskgit_cli.pipeline import load  # noqa: E402
-from specmaskgit_cli.runtime import open_runtime  # noqa: E402
-from specmaskgit_cli.tasks.embed import EmbedOptions, embed_wave, windows  # noqa: E402
+from specmaskgit_cli.checkpoint.layout import load_checkpoint, write_sums
+from specmaskgit_cli.cli import run
+from specmaskgit_cli.conditioning.bank import Manner, joined
+from specmaskgit_cli.data.labels import LabelledClip, read_labelled
+from specmaskgit_cli.errors import SmgError, UsageError
+from specmaskgit_cli.evaluation.probe import ProbeOptions, probe
+from specmaskgit_cli.pipeline import load
+from specmaskgit_cli.runtime import open_runtime
+from specmaskgit_cli.tasks.embed import EmbedOptions, embed_wave, windows
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
+from support.json_page import parsed  # noqa: E402
 
+from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.bundle import PackedTexts, write_bundle  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
@@ -80,14 +82,14 @@ def test_weights_come_home_in_small_files(trained, tmp_path, monkeypatch):
         assert len(files) > 1 and all(file.stat().st_size < 120_000 for file in files)
     made = import_runs(tmp_path / "out", tmp_path / "runs")
     assert made.keys() == {"tokenizer", "generator"}
-    for stage, run in made.items():
-        before, after = (load_file(folder / "model.safetensors") for folder in (runs[stage], run))
+    for stage, home in made.items():
+        before, after = (load_file(folder / "model.safetensors") for folder in (runs[stage], home))
         assert before.keys() == after.keys()
         for name, tensor in before.items():
             if tensor.is_floating_point() and name != "sums":
                 limit = 0.01 if stage == "generator" and tensor.ndim == 2 else 1e-3
                 assert float((after[name] - tensor).abs().max()) <= limit * float(tensor.abs().max()) + 1e-6, name
-        assert json.loads((run / "options.json").read_text()) == json.loads((runs[stage] / "options.json").read_text())
+        assert json.loads((home / "options.json").read_text()) == json.loads((runs[stage] / "options.json").read_text())
     (tmp_path / "out" / "generator.2.safetensors").unlink()
     with pytest.raises(SmgError, match="generator.2.safetensors is missing"):
         import_runs(tmp_path / "out", tmp_path / "again")
@@ -118,3 +120,18 @@ def test_a_campaign_ends_on_time_with_all_stages(bundle, tmp_path, monkeypatch):
 def test_a_campaign_without_texts_is_refused(sound_folder, tmp_path):
     with pytest.raises(SmgError, match="texts.safetensors"):
         Campaign([sound_folder], tmp_path / "out", tmp_path / "scratch", 10, "tiny", "cpu").run(lambda _: None)
+
+
+def test_the_commands_report_what_they_wrote(trained, sound_folder, tmp_path, capsys):
+    where = ["--data", str(sound_folder), "-o", str(tmp_path / "bundle")]
+    assert run(["train", "bundle", *where, "--json", "-q"]) == 0
+    files = parsed(capsys.readouterr().out)["files"]
+    assert [path.rpartition("/")[2] for path in files] == ["train-0000.tar", "texts.safetensors"]
+    assert run(["train", "bundle", *where, "--megabytes", "0"]) == 1
+    assert "--megabytes 0: use 1 to 100000" in capsys.readouterr().err
+    export_run(trained[0]["envelope"], tmp_path / "out")
+    assert run(["train", "import", str(tmp_path / "out"), "-o", str(tmp_path / "runs"), "--json", "-q"]) == 0
+    assert parsed(capsys.readouterr().out)["runs"] == {"envelope": str(tmp_path / "runs" / "envelope")}
+    campaign = ["train", "campaign", *where[:2], "--scratch", str(tmp_path / "s"), "-o", str(tmp_path / "w")]
+    assert run([*campaign, "--device", "cpu", "--preset", "huge"]) == 1
+    assert "--preset huge: choose from" in capsys.readouterr().err

@@ -17,12 +17,13 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from specmaskgit_cli import distributed  # noqa: E402
 from specmaskgit_cli.cli import run  # noqa: E402
 from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
-from specmaskgit_cli.training import distributed, generator, loop, tokenizer  # noqa: E402
+from specmaskgit_cli.training import generator, loop, tokenizer  # noqa: E402
 from specmaskgit_cli.training.batch_parts import BatchPart  # noqa: E402
 from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
 from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402

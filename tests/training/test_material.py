@@ -85,6 +85,8 @@ def test_crops_are_what_lies_in_the_sounds():
     expected = torch.tensor([30.0, 3.0, 8.0]).sqrt()
     assert (shares - expected / expected.sum()).abs().max() < 0.07
     assert torch.equal(drawn, crops.draw(500, generator(), augmented=False))
+    read = Crops(sounds, mel, 8, "cpu", most=0)
+    assert read.all is None and torch.equal(read.draw(500, generator(), augmented=False), drawn)
     augmented = crops.draw(500, generator())
     assert (augmented >= -5).all() and len(augmented.unique()) > 100
     noise = crops.draw_noise(50, generator())

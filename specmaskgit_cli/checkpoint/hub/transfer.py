@@ -71,7 +71,7 @@ def fetch(file: RemoteFile, path: Path, report: Callable[[int], None] = lambda d
             path.unlink(missing_ok=True)
             before = 0
         if before == file.size and before:
-            return
+            return None
         try:
             return _stream(file, path, before, report)
         except Exception as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from ..errors import SmgError
+from .errors import SmgError
 
 LONGEST_WAIT = timedelta(days=7)  # for others that decode sounds
 
