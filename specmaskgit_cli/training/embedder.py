@@ -18,8 +18,8 @@ from ..data.clips import ClipCache
 from ..errors import SmgError
 from ..models.embedder import AudioTower
 from ..models.parts import AUDIO_ENCODER
+from .batch_parts import BatchPart
 from .loop import Stage, TrainOptions, load_run, run_config
-from .parts import Part
 
 COLUMNS = 22  # about 4 s
 
@@ -84,7 +84,7 @@ class EmbedderStage(Stage):
         return {"top1": top1 / total, "top5": top5 / total, "cosine": cosine / total}
 
 
-def _whole_batch(own: Tensor, part: Part, size: int) -> Tensor:
+def _whole_batch(own: Tensor, part: BatchPart, size: int) -> Tensor:
     """The rows [size, ...] of all processes, with gradients of those of this part."""
     rows = part.examples(size)
     whole = own.detach().new_zeros(size, *own.shape[1:])

@@ -23,9 +23,9 @@ from .. import distributed
 from ..config.settings import CheckpointConfig, from_dict, to_dict
 from ..durable import put, usual_rights
 from ..errors import SmgError
+from .batch_parts import BatchPart, drawn_parts
 from .memory import keep_freed_memory
 from .optim import Optimizers
-from .parts import Part, drawn_parts
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Stage:
     def optimizers(self) -> Optimizers:
         return Optimizers(self.model, self.options.muon_lr, self.options.adam_lr, precision=self.options.precision)
 
-    def draw(self, part: Part):
+    def draw(self, part: BatchPart):
         """The examples of a part, as CPU tensors, wherever it is called."""
         raise NotImplementedError
 
-    def loss(self, part: Part, drawn) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, part: BatchPart, drawn) -> tuple[Tensor, dict[str, Tensor]]:
         """What drawn examples add to the loss of the whole batch, and to what is logged beside it; as tensors, since
         asking a device for numbers at every step keeps it waiting."""
         raise NotImplementedError

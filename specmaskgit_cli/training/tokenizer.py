@@ -13,11 +13,11 @@ from ..data.canvas import TYPICAL_SECONDS
 from ..data.canvas_batches import draw_canvases
 from ..data.clips import ClipCache
 from ..models.tokenizer import Tokenizer
+from .batch_parts import BatchPart, step_rng
 from .codebooks import Seen, TrainableTokenizer
 from .crops import Crops
 from .energy import energy_score, texture_score
 from .loop import Stage, TrainOptions
-from .parts import Part, step_rng
 
 CROP_COLUMNS = 7
 CANVASES, CANVASES_PER_CLIP = 10_000, 20  # that the decoder is refined on
@@ -88,7 +88,7 @@ class TokenizerStage(Stage):
         rows = self.config.rows * CROP_COLUMNS
         latents = torch.zeros(size, rows, self.config.tokenizer.codebook_dim, device=self.device)
         for index in range(distributed.rank(), parts, distributed.size()):
-            part = Part(self.options.seed, step, index, parts, FIT)
+            part = BatchPart(self.options.seed, step, index, parts, FIT)
             examples, generator = part.examples(size), part.generator(self.device)
             if examples.start < examples.stop:
                 mel = self.train_set.draw(examples.stop - examples.start, generator, self.augmented)
@@ -102,7 +102,7 @@ class TokenizerStage(Stage):
         model.fit(self.many_latents(step, batches), step_rng(self.options.seed, step, FIT), first)
         distributed.from_first(model.tokenizer.quantizer.codebooks, model.counts, model.sums)
 
-    def quantize(self, z: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+    def quantize(self, z: Tensor, part: BatchPart) -> tuple[Tensor, Tensor]:
         """(quantised latents with gradients, commitment loss)."""
         if part.step < FREE_STEPS:
             return z, z.new_zeros(())

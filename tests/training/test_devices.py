@@ -16,11 +16,11 @@ from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.training import material as materials  # noqa: E402
+from specmaskgit_cli.training.batch_parts import BatchPart  # noqa: E402
 from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
 from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402
 from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
 from specmaskgit_cli.training.loop import TrainOptions  # noqa: E402
-from specmaskgit_cli.training.parts import Part  # noqa: E402
 from specmaskgit_cli.training.tokenizer import FREE_STEPS, RefineStage, TokenizerStage  # noqa: E402
 
 CONFIG = PRESETS["tiny"]
@@ -32,7 +32,7 @@ META = torch.device("meta")
 def clips(sound_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SMG_CACHE", str(tmp_path / "cache"))
     # There are no generators of random numbers on this device; those of the CPU draw shapes on it as well.
-    monkeypatch.setattr(Part, "generator", lambda self, device, stream=0: torch.Generator().manual_seed(0))
+    monkeypatch.setattr(BatchPart, "generator", lambda self, device, stream=0: torch.Generator().manual_seed(0))
     return open_cache([sound_folder], CONFIG.mel, report=lambda _: None)
 
 
@@ -67,7 +67,7 @@ def on_device(stage):
 
 def step(stage, number: int = 0):
     """The gradients of a step; all on the device."""
-    part = Part(0, number)
+    part = BatchPart(0, number)
     loss, logs = stage.loss(part, stage.draw(part))
     loss.backward()
     stage.finish(number)

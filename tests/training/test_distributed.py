@@ -24,10 +24,10 @@ from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.training import generator, loop, tokenizer  # noqa: E402
+from specmaskgit_cli.training.batch_parts import BatchPart  # noqa: E402
 from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
 from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402
 from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
-from specmaskgit_cli.training.parts import Part  # noqa: E402
 from specmaskgit_cli.training.vocoder import VocoderStage  # noqa: E402
 
 STEPS, BATCH = 3, 5  # which two processes cannot share evenly
@@ -121,7 +121,7 @@ def train_stages(folder, output, names=STAGES, **options):
 
 def save_gradients(stage, directory):
     """Those of a first step, added up: the optimizers would hide it if they were all twice as large."""
-    part = Part(0, 0, distributed.rank(), distributed.size())
+    part = BatchPart(0, 0, distributed.rank(), distributed.size())
     stage.loss(part, stage.draw(part))[0].backward()
     distributed.add_up_gradients(stage.model)
     directory.mkdir(parents=True, exist_ok=True)
@@ -217,14 +217,14 @@ def test_examples_drawn_ahead_are_the_same(trained_together, sound_folder):
 
 
 def test_parts_make_the_same_batch_however_many_they_are():
-    whole = [rng.random() for rng in Part(3, 7).rngs(11)]
+    whole = [rng.random() for rng in BatchPart(3, 7).rngs(11)]
     for count in (2, 4, 16):
-        parts = [Part(3, 7, index, count) for index in range(count)]
+        parts = [BatchPart(3, 7, index, count) for index in range(count)]
         assert [rng.random() for part in parts for rng in part.rngs(11)] == whole
         assert sum(part.share(11) for part in parts) == pytest.approx(1)
-        assert {part.rng().random() for part in parts} == {Part(3, 7).rng().random()}
-    others = [Part(3, 8), Part(4, 7), Part(3, 7, stream=1)]
-    drawn = [rng.random() for part in (*others, Part(3, 7)) for rng in (part.rng(), *part.rngs(11))]
+        assert {part.rng().random() for part in parts} == {BatchPart(3, 7).rng().random()}
+    others = [BatchPart(3, 8), BatchPart(4, 7), BatchPart(3, 7, stream=1)]
+    drawn = [rng.random() for part in (*others, BatchPart(3, 7)) for rng in (part.rng(), *part.rngs(11))]
     assert len(set(drawn)) == len(drawn)
 
 
@@ -256,7 +256,7 @@ def test_torchrun_trains_by_the_same_command(sound_folder, tmp_path, monkeypatch
 
 def test_a_part_without_examples_adds_nothing(sound_folder):
     stage = stage_of("generator", sound_folder)
-    part = Part(0, 0, index=0, count=1000)
+    part = BatchPart(0, 0, index=0, count=1000)
     assert stage.draw(part) is None
     loss, logs = stage.loss(part, None)
-    assert not loss.requires_grad and logs.keys() == stage.loss(Part(0, 0), stage.draw(Part(0, 0)))[1].keys()
+    assert not loss.requires_grad and logs.keys() == stage.loss(BatchPart(0, 0), stage.draw(BatchPart(0, 0)))[1].keys()

@@ -141,10 +141,10 @@ def test_the_cache_grows_by_shards_and_by_waveforms(tmp_path, sound_folder):
 
 
 def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp_path, capsys, monkeypatch):
+    from specmaskgit_cli.training.batch_parts import BatchPart
     from specmaskgit_cli.training.embedder import load_tower
     from specmaskgit_cli.training.generator import GeneratorStage
     from specmaskgit_cli.training.loop import TrainOptions, load_run, run_config
-    from specmaskgit_cli.training.parts import Part
     from specmaskgit_cli.training.tokenizer import new_tokenizer
 
     monkeypatch.setattr(GeneratorStage, "validation_batches", 1)
@@ -156,7 +156,7 @@ def test_a_generator_is_trained_on_what_it_is_told_to(trained, sound_folder, tmp
 
     def conditions(condition, embed_text):
         stage = GeneratorStage(config, TrainOptions(batch=16), train, val, codes, embed_text, tower, condition)
-        sounds = stage.draw(Part(0, 0))[0]
+        sounds = stage.draw(BatchPart(0, 0))[0]
         size = config.generator
         first = size.max_columns * size.contour_size
         return tower(sounds[0]), stage._encode(*sounds)[1][:, first : first + size.condition_dim]

@@ -19,7 +19,7 @@ def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchPart:
     """Some neighbouring examples of the batch of one step.
 
     Example i of step n draws from a generator of (seed, n, i) alone, so the parts together are the same batch however
@@ -67,17 +67,17 @@ class _Draws(Dataset):
     def __init__(self, stage):
         self.stage = stage
 
-    def __getitem__(self, part: Part):
+    def __getitem__(self, part: BatchPart):
         return part, self.stage.draw(part)
 
 
-def drawn_parts(stage, step: int) -> Iterator[tuple[Part, object]]:
+def drawn_parts(stage, step: int) -> Iterator[tuple[BatchPart, object]]:
     """The parts of this process from a step on, and their examples."""
     options = stage.options
     count = distributed.size() * options.accumulate
     first = distributed.rank() * options.accumulate
     parts = (
-        Part(options.seed, n, index, count)
+        BatchPart(options.seed, n, index, count)
         for n in itertools.count(step)
         for index in range(first, first + options.accumulate)
     )
