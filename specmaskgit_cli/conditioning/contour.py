@@ -47,11 +47,11 @@ def smoothed(contour: np.ndarray, width: int) -> np.ndarray:
 
 
 def flagged(contour: np.ndarray, loudness: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """A contour [columns, 2 * steps] as a generator is told it, [columns, 2 * steps + 2], where what is told is
-    bool [columns] each."""
+    """A contour [columns, 2 * steps] as a generator takes it, [columns, 2 * steps + 2]: with two flags that say in
+    which columns, bool [columns] each, its loudness and its brightness are given; elsewhere they are zeros."""
     steps = contour.shape[1] // 2
-    told = np.concatenate([np.tile(loudness[:, None], steps), np.tile(brightness[:, None], steps)], axis=1)
-    return np.concatenate([contour * told, loudness[:, None], brightness[:, None]], axis=1).astype(np.float32)
+    given = np.concatenate([np.tile(loudness[:, None], steps), np.tile(brightness[:, None], steps)], axis=1)
+    return np.concatenate([contour * given, loudness[:, None], brightness[:, None]], axis=1).astype(np.float32)
 
 
 def to_bytes(contour: np.ndarray) -> np.ndarray:

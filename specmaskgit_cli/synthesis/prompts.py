@@ -64,7 +64,7 @@ class Prompts:
             self._last = {text: self.runtime.embed_text([text])}
         return self._last[text]
 
-    def heard_in(self, mel: np.ndarray, bands: np.ndarray | None = None) -> Condition:
+    def of_mel(self, mel: np.ndarray, bands: np.ndarray | None = None) -> Condition:
         """Embedding and style of a mel [n_mels, frames] of a patch or more; `bands` as of `style_of`."""
         return Condition(self.runtime.embed_audio(mel[None]), self.style_of(mel, bands))
 

@@ -33,20 +33,20 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     """
     config, backward = engine.config, options.before
     cfg, column = config.mel, config.column_samples
-    heard_seconds = config.generator.max_columns * column / cfg.sample_rate
-    length = min(len(source.samples), round(heard_seconds * source.rate))
+    window_seconds = config.generator.max_columns * column / cfg.sample_rate
+    length = min(len(source.samples), round(window_seconds * source.rate))
     near = source.samples[:length] if backward else source.samples[-length:]
     if draw.condition is None and not near.any():
         where = "begins" if backward else "ends"
         raise UsageError(f"{source.name} {where} in silence; say with a prompt what should be there")
-    heard = excerpt(near, source.rate, config)
-    exact = max(1, heard.place(length))  # what follows in `heard.wave` is padding
+    clip = excerpt(near, source.rate, config)
+    exact = max(1, clip.place(length))  # what follows in `clip.wave` is padding
     if draw.condition is None:
-        draw = replace(draw, condition=engine.prompts.heard_in(log_mel(heard.wave, cfg)))
+        draw = replace(draw, condition=engine.prompts.of_mel(log_mel(clip.wave, cfg)))
 
     wanted = int(np.ceil((options.seconds + JOIN_SECONDS) * cfg.sample_rate))
     context = min(engine.context * column, exact)
-    ends = [heard.wave[:context] if backward else heard.wave[exact - context : exact]]
+    ends = [clip.wave[:context] if backward else clip.wave[exact - context : exact]]
     fresh_columns = config.generator.max_columns - engine.context
     windows = -(-wanted // (fresh_columns * column))
     mels = []
@@ -64,20 +64,20 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
         new = wave[:stop] if backward else wave[start:]
         mels.append(log_mel(new, cfg))
         ends.append(new[-missing:] if backward else new[:missing])
-    new = _at_rate(heard, ends, context, backward, round(options.seconds * source.rate))
+    new = _at_rate(clip, ends, context, backward, round(options.seconds * source.rate))
     new = _levelled(brightened(new, source.rate, cfg.f_max, near), near, source.rate, backward)
     new = _joined(new, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
     return Result(np.concatenate(parts), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
 
 
-def _at_rate(heard, pieces, context: int, backward: bool, length: int) -> np.ndarray:
+def _at_rate(clip, pieces, context: int, backward: bool, length: int) -> np.ndarray:
     """The new pieces as [length, channels] at the input's rate, resampled together with the context they follow."""
     whole = np.concatenate(pieces[::-1] if backward else pieces)
     if backward:  # resampled in reverse, so that sample 0 is at the join in both directions
-        return _at_rate(heard, [piece[::-1] for piece in pieces], context, False, length)[::-1]
-    skip = round(context * heard.rate / heard.model_rate)
-    return heard.back(whole, skip + length)[skip:]
+        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[::-1]
+    skip = round(context * clip.rate / clip.model_rate)
+    return clip.back(whole, skip + length)[skip:]
 
 
 def _levelled(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:

@@ -85,24 +85,24 @@ def _extend_window(
     config = engine.config
     if not part.any():
         return part, log_mel(np.zeros(config.column_samples), config.mel), None
-    heard = excerpt(part, rate, config)
+    clip = excerpt(part, rate, config)
     cfg = config.mel
-    fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
-    begin = heard.place(done)
-    fresh |= fresh_cells(fresh.shape, begin, len(heard.wave), cutoff / WEAK, None, cfg)
-    free = np.arange(len(heard.wave)) >= begin
-    made = regenerate(engine, draw, heard.wave, fresh, free, TRUST, STRADDLE)
+    fresh = np.zeros((cfg.n_mels, len(clip.wave) // cfg.hop_length), bool)
+    begin = clip.place(done)
+    fresh |= fresh_cells(fresh.shape, begin, len(clip.wave), cutoff / WEAK, None, cfg)
+    free = np.arange(len(clip.wave)) >= begin
+    made = regenerate(engine, draw, clip.wave, fresh, free, TRUST, STRADDLE)
     made += air(made[:, None], cfg.sample_rate, cfg.f_max)[:, 0]
     known, levels = known_bands(cutoff, cfg, config.envelope.bands), None
     if config.envelope.width and known.any():
-        gain = 2 * np.log(heard.gain)
-        levels = _levels(engine, heard.wave, heard.place(len(part)), known) - gain
+        gain = 2 * np.log(clip.gain)
+        levels = _levels(engine, clip.wave, clip.place(len(part)), known) - gain
         if before is not None:
             levels = carried(levels, before, engine.context * config.column_samples // step_samples(cfg))
         made = impose(made, levels + gain, known, CONFIDENCE, cfg)
     # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
-    mono = heard.mono(made, len(part))[:, None]
-    shares = _shares(band(low, rate, cutoff / 2, cutoff), heard.mix, rate)
+    mono = clip.mono(made, len(part))[:, None]
+    shares = _shares(band(low, rate, cutoff / 2, cutoff), clip.mix, rate)
     change = band(mono * shares - low, rate, cutoff / FLANK, None)
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
     rise = np.clip((np.arange(len(part)) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(len(part))
@@ -115,8 +115,8 @@ def _levels(engine: Engine, wave: np.ndarray, length: int, known: np.ndarray) ->
     them."""
     cfg = engine.config.mel
     found = envelope(wave, cfg, len(known))
-    heard = np.arange(len(found)) * step_samples(cfg) < length
-    return engine.runtime.estimate_envelope(found[None], known[None], heard[None])[0]
+    within = np.arange(len(found)) * step_samples(cfg) < length
+    return engine.runtime.estimate_envelope(found[None], known[None], within[None])[0]
 
 
 def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:

@@ -60,21 +60,21 @@ def repaint(
         stays[span.start : span.stop] = False
     if draw.condition is None and not np.any(samples[stays]):
         raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
-    heard = excerpt(samples, rate, config, stays)
+    clip = excerpt(samples, rate, config, stays)
     cfg = config.mel
-    fresh = np.zeros((cfg.n_mels, len(heard.wave) // cfg.hop_length), bool)
-    free, trust = np.zeros(len(heard.wave), bool), np.ones(fresh.shape, np.float32)
+    fresh = np.zeros((cfg.n_mels, len(clip.wave) // cfg.hop_length), bool)
+    free, trust = np.zeros(len(clip.wave), bool), np.ones(fresh.shape, np.float32)
     for span in spans:
-        start, stop = heard.place(span.start), max(heard.place(span.stop), heard.place(span.start) + 1)
+        start, stop = clip.place(span.start), max(clip.place(span.stop), clip.place(span.start) + 1)
         cells = fresh_cells(fresh.shape, start, stop, span.low, span.high, cfg)
         if draw.condition is None:
             trust[cells & ~fresh] = min(1.0, (stop - start) / cfg.sample_rate / OWN_LEVEL_SECONDS)
         fresh |= cells
         free[start:stop] = True
-    made = regenerate(engine, draw, heard.wave, fresh, free, trust)
-    new = heard.back(made)
+    made = regenerate(engine, draw, clip.wave, fresh, free, trust)
+    new = clip.back(made)
     # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
-    changed = samples + new - heard.back(heard.wave)
+    changed = samples + new - clip.back(clip.wave)
     if whole:
         new = brightened(new, rate, cfg.f_max, _around(samples, whole, rate))
     result = samples.copy()

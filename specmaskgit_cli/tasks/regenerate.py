@@ -104,12 +104,12 @@ def regenerate_mel(
 
 def _of_what_stays(engine: Engine, guessed: np.ndarray, known: np.ndarray) -> Condition:
     """Embedding and style of the known cells of a mel [n_mels, frames], whose other cells are guessed."""
-    heard = known.any(axis=0) if not known.any(axis=0).all() else slice(None)
-    stays = guessed[:, heard] if known.any() else guessed
+    frames = known.any(axis=0) if not known.any(axis=0).all() else slice(None)
+    stays = guessed[:, frames] if known.any() else guessed
     missing = max(0, engine.config.tokenizer.patch_frames - stays.shape[1])
     stays = np.pad(stays, ((0, 0), (0, missing)), mode="edge")
     bands = known.mean(axis=1) > KNOWN_BAND * known.any(axis=0).mean()
-    return engine.prompts.heard_in(stays, bands)
+    return engine.prompts.of_mel(stays, bands)
 
 
 def correction(difference: np.ndarray, known: np.ndarray, cfg: MelConfig) -> np.ndarray:

@@ -21,7 +21,7 @@ def run(engine: Engine, draw: Draw, source: Source, options: SketchOptions) -> R
     rate, its peak at -1 dBFS. Nothing else of the sound is in it (after Sketch2Sound, arXiv 2412.08550).
 
     Raises:
-        UsageError: no prompt, a sound that is silent or too long, or a model that cannot be told contours.
+        UsageError: no prompt, a sound that is silent or too long, or a model that knows no contours.
     """
     config = engine.config
     patch, steps = config.tokenizer.patch_frames, config.generator.contour_steps
@@ -30,8 +30,8 @@ def run(engine: Engine, draw: Draw, source: Source, options: SketchOptions) -> R
     if draw.condition is None:
         raise UsageError("a sketch says when, not what; say with a prompt what to hear")
     source.check_whole("sketch")
-    heard = excerpt(source.samples, source.rate, config)
-    mel = log_mel(heard.wave, config.mel)
+    clip = excerpt(source.samples, source.rate, config)
+    mel = log_mel(clip.wave, config.mel)
     columns = mel.shape[1] // patch
     everywhere = np.ones(columns, bool)
     contour = flagged(

@@ -89,16 +89,16 @@ class Excerpt:
 
 def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None) -> Excerpt:
     """Samples [m, channels] as the models hear them. Levels are measured where bool `stays` [m] is true."""
-    heard = samples if stays is None or not stays.any() else samples[stays]
-    power = np.sqrt(np.mean(np.square(heard), axis=0, dtype=np.float64))
+    measured = samples if stays is None or not stays.any() else samples[stays]
+    power = np.sqrt(np.mean(np.square(measured), axis=0, dtype=np.float64))
     mix = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
-    level = float(np.sqrt(np.mean(np.square(heard @ mix), dtype=np.float64)))
+    level = float(np.sqrt(np.mean(np.square(measured @ mix), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
         mix = np.eye(samples.shape[1], dtype=np.float32)[int(np.argmax(power))]
         level = float(power.max())
-    signs = np.where((heard * (heard @ mix)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
+    signs = np.where((measured * (measured @ mix)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
     channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(samples.shape[1])
-    gain = peak_gain(heard @ mix, INPUT_PEAK_DB)
+    gain = peak_gain(measured @ mix, INPUT_PEAK_DB)
     wave = resample(samples @ mix, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))

@@ -23,13 +23,13 @@ def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Res
     """
     source.check_whole("vary")
     config = engine.config
-    heard = excerpt(source.samples, source.rate, config)
-    mel, tokenizer = log_mel(heard.wave, config.mel), config.tokenizer
+    clip = excerpt(source.samples, source.rate, config)
+    mel, tokenizer = log_mel(clip.wave, config.mel), config.tokenizer
     grid = config.rows, mel.shape[1] // tokenizer.patch_frames
     chosen = draw.rng.permutation(grid[0] * grid[1]) < round(options.amount * grid[0] * grid[1])
     fresh = chosen.reshape(grid).repeat(tokenizer.patch_bands, axis=0).repeat(tokenizer.patch_frames, axis=1)
     if draw.condition is None:
-        draw = replace(draw, condition=engine.prompts.heard_in(mel))
+        draw = replace(draw, condition=engine.prompts.of_mel(mel))
     mel = regenerate_mel(engine, draw, mel, fresh)
-    samples = heard.back(engine.vocode(mel, draw.rng))
+    samples = clip.back(engine.vocode(mel, draw.rng))
     return Result(limit_peak(samples, 0.0), source.rate, mel)
