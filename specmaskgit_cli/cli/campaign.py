@@ -52,7 +52,7 @@ def campaign(
     precision: Precision = "bf16",
     earlier: Annotated[Path | None, typer.Option(help="Weights of an earlier campaign, to go on from.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that decode sounds and draw canvases.")] = 14,
-    canvases: Canvases = 50_000,
+    canvases: Canvases = None,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:

@@ -111,7 +111,7 @@ def generator(
     ] = False,
     minutes: Minutes = 120, steps: Steps = None, batch: Batch = 32, seed: Seed = 0, device: Device = "cpu",
     precision: Precision = "fp32", threads: Threads = None, text_encoder: Text = None,
-    accumulate: Accumulate = 1, workers: Workers = 0, canvases: Canvases = 50_000,
+    accumulate: Accumulate = 1, workers: Workers = 0, canvases: Canvases = None,
     hold_out: HoldOut = None, save_minutes: SaveMinutes = 3.0, validate_minutes: ValidateMinutes = 5.0,
     as_json: common.AsJson = False, quiet: common.Quiet = False,
 ) -> None:  # fmt: skip

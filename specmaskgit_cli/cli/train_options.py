@@ -38,7 +38,10 @@ Text = Annotated[
 ]
 SaveMinutes = Annotated[float, typer.Option(help="Time between saves.")]
 ValidateMinutes = Annotated[float, typer.Option(help="Time between validations.")]
-Canvases = Annotated[int, typer.Option(help="Canvases to draw and encode before training.")]
+Canvases = Annotated[
+    int | None,
+    typer.Option(help="Canvases to draw and encode before training; 40 for each clip, at most 50000, if not given."),
+]
 HoldOut = Annotated[
     Path | None,
     typer.Option(help="File of sources, one a line: clips whose JSON names one of them are left out."),

@@ -24,10 +24,10 @@ def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Res
     source.check_whole("vary")
     config = engine.config
     heard = excerpt(source.samples, source.rate, config)
-    mel, patch = log_mel(heard.wave, config.mel), config.tokenizer.patch_frames
-    cells = config.rows * mel.shape[1] // patch
-    chosen = draw.rng.permutation(cells) < round(options.amount * cells)
-    fresh = chosen.reshape(config.rows, -1).repeat(patch, axis=0).repeat(patch, axis=1)
+    mel, tokenizer = log_mel(heard.wave, config.mel), config.tokenizer
+    grid = config.rows, mel.shape[1] // tokenizer.patch_frames
+    chosen = draw.rng.permutation(grid[0] * grid[1]) < round(options.amount * grid[0] * grid[1])
+    fresh = chosen.reshape(grid).repeat(tokenizer.patch_bands, axis=0).repeat(tokenizer.patch_frames, axis=1)
     if draw.condition is None:
         draw = replace(draw, condition=engine.prompts.heard_in(mel))
     mel = regenerate_mel(engine, draw, mel, fresh)

@@ -77,7 +77,7 @@ class Campaign:
     precision: str = "bf16"
     earlier: Path | None = None
     workers: int = 8
-    canvases: int = 50_000
+    canvases: int | None = None
     plan: Plan = field(default_factory=Plan)
 
     def run(self, report: Callable[[str], None] = print) -> dict[str, dict]:
@@ -218,7 +218,9 @@ class _Stage:
         if self.name in ("embedder", "generator"):
             options["--text-encoder"] = self.texts
         if self.name == "generator":
-            options |= {"--tokenizer": tokenizer, "--condition": "text", "--canvases": campaign.canvases}
+            options |= {"--tokenizer": tokenizer, "--condition": "text"}
+            if campaign.canvases:
+                options["--canvases"] = campaign.canvases
             if "generator" in self.found:
                 options["--refine"] = self._earlier()
         if self.name == "refine":

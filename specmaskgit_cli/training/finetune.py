@@ -37,14 +37,13 @@ from ..runtime.torch import TorchRuntime
 from ..synthesis.prompts import Prompts
 from .bank import make_bank, write_bank
 from .card import credits
-from .generator import CANVASES, CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage
+from .generator import CONDITION_DROPOUT, DEEPER_SHARE, DEEPER_WEIGHT, GeneratorStage
 from .guided import with_guidance
 from .loop import TrainOptions, load_run, train
 from .masks import Masks
 from .pack import known_sounds as sounds_of
 from .pack import labels_of, write_known_sounds
 
-CANVASES_PER_CLIP = 40
 REHEARSED = 64  # grids that the old model makes
 REHEARSAL_SHARE = 0.1  # of the time that may go into making them
 REHEARSAL = DecodeSettings(steps=8)
@@ -101,7 +100,6 @@ class FinetuneStage(GeneratorStage):
         super().__init__(
             runtime.config, options, train, val, runtime.model("tokenizer_encoder"), runtime.embed_text,
             model=copy.deepcopy(self.old).requires_grad_(True),
-            canvases=min(CANVASES, CANVASES_PER_CLIP * len(train.clips)),
         )  # fmt: skip
         self.replay = _replay(runtime, known, seconds, options) if tuning.rehearsal else None
 

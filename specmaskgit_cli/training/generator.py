@@ -29,7 +29,7 @@ DEEPER_SHARE = 0.25  # share of an example's masked positions whose deeper level
 DEEPER_WEIGHT = 0.12
 AUDIO_SHARES = {"text": 0.0, "audio": 1.0, "both": 0.2}  # of the examples conditioned on their own sound, by condition
 STYLE_SOUNDS = 2000  # sounds whose principal components are the styles
-CANVASES = 50_000  # of typical length, drawn before training
+CANVASES, CANVASES_PER_CLIP = 50_000, 40  # of typical length, drawn before training, at most
 LONG_SHARE = 0.1  # as many again, of as many columns as the model takes
 VALIDATION_CANVASES = 32
 
@@ -64,7 +64,8 @@ class GeneratorStage(Stage):
         condition: "text", "audio" as in the paper, or "both": one or the other, drawn for each example.
         model: to train further; None makes a new one.
         teacher: whose guidance the model learns, see `guided`.
-        canvases: drawn and encoded before training, once for all runs with the same tokenizer and clips.
+        canvases: drawn and encoded before training, once for all runs with the same tokenizer and clips; None makes
+            as many as the clips are worth, at most CANVASES.
     """
 
     name = "generator"
@@ -75,9 +76,10 @@ class GeneratorStage(Stage):
     def __init__(
         self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache,
         tokenizer: Tokenizer, embed_text, embed_audio=None, condition: str = "text", model: Generator | None = None,
-        teacher: Generator | None = None, canvases: int = CANVASES,
+        teacher: Generator | None = None, canvases: int | None = None,
     ):  # fmt: skip
         super().__init__(config, options)
+        canvases = canvases or min(CANVASES, CANVASES_PER_CLIP * len(train.clips))
         self.settings = {"condition": condition, "canvases": canvases} | self.settings
         self.tokenizer = tokenizer.to(self.device).eval().requires_grad_(False)
         self.audio_share = AUDIO_SHARES[condition]
