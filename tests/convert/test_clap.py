@@ -138,12 +138,12 @@ def test_a_generator_is_trained_on_it_and_packed_with_it(
     monkeypatch.setattr("specmaskgit_cli.export.graphs.export_part", lambda *_: None)
     monkeypatch.setattr("specmaskgit_cli.training.generator.GeneratorStage.validation_batches", 1)
     runs, _ = trained
-    run, model = tmp_path / "generator", tmp_path / "model"
+    trained_run, model = tmp_path / "generator", tmp_path / "model"
     common = ["--data", str(sound_folder), "--tokenizer", str(runs["tokenizer"]), "--threads", "1", "--batch", "1"]
-    arguments = [*common, "--steps", "1", "--embedder", str(converted), "-o", str(run)]
+    arguments = [*common, "--steps", "1", "--canvases", "4", "--embedder", str(converted), "-o", str(trained_run)]
     assert run(["train", "generator", *arguments]) == 0
-    assert json.loads((run / "config.json").read_text())["generator"]["condition_dim"] == 24
-    assert run(["train", "pack", str(runs["tokenizer"]), str(run), str(converted), "-o", str(model)]) == 0
+    assert json.loads((trained_run / "config.json").read_text())["generator"]["condition_dim"] == 24
+    assert run(["train", "pack", str(runs["tokenizer"]), str(trained_run), str(converted), "-o", str(model)]) == 0
     checkpoint = load_checkpoint(model)
     assert checkpoint.config.embedder == load_checkpoint(converted).config.embedder
     for file in ("onnx/text_encoder.onnx", "onnx/audio_encoder.onnx", "audio_encoder.safetensors"):
