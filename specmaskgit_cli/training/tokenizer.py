@@ -91,7 +91,7 @@ class TokenizerStage(Stage):
             part = BatchPart(self.options.seed, step, index, parts, FIT)
             examples, generator = part.examples(size), part.generator(self.device)
             if examples.start < examples.stop:
-                mel = self.train_set.draw(examples.stop - examples.start, generator, self.augmented)
+                mel = self.train_set.draw(size, generator, self.augmented)[examples]
                 latents[examples] = tokenizer.latent(tokenizer.normalize(mel)).flatten(1, 2).float()
         distributed.add_up(latents)
         return latents.flatten(0, 1)

@@ -13,8 +13,8 @@ from specmaskgit_cli.errors import SmgError
 
 
 def test_damaged_files_are_refused_in_one_line(trained):
-    command = [sys.executable, fuzz.__file__, "--cases", "60", "--seed", "0", "--checkpoint", str(trained[1])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    command = [sys.executable, "-m", "support.fuzz", "--cases", "60", "--seed", "0", "--checkpoint", str(trained[1])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=Path(fuzz.__file__).parents[1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "60 cases" in done.stdout and " broken" not in done.stdout and " refused" in done.stdout
 
