@@ -36,7 +36,6 @@ class TokenizerStage(Stage):
     drawn_ahead = False
     texture = 1.0  # weight of its statistics in the score
     texture_from = 0.3  # share of the budget before they count: first the codes have to say anything at all
-    texture_share = 0.5  # of the examples, whose statistics are taken
     augmented = True
 
     def __init__(self, config: CheckpointConfig, options: TrainOptions, train: ClipCache, val: ClipCache):
@@ -64,7 +63,7 @@ class TokenizerStage(Stage):
         zq, commitment = self.quantize(z, part)
         mean, *drawn = tokenizer.distribution(zq)
         draws = [tokenizer.render(mean, *drawn, n) for n in noise]
-        score = self._score(x, *draws)
+        score = self._score(part, x, *draws)
         l1 = (mean - x).abs().mean()
         loss = score + 0.3 * l1 + 0.1 * commitment
         nats = (self.config.mel.scale_max - self.config.mel.scale_min) / 2
@@ -72,13 +71,16 @@ class TokenizerStage(Stage):
         share = part.share(self.options.batch)
         return share * loss, {key: share * value for key, value in logs.items()}
 
-    def _score(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        images = [image.float() for image in (x, first, second)]
+    def _score(self, part: BatchPart, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        images = [image.to(x.dtype) for image in (x, first, second)]  # draws may be in half precision
         score = energy_score(*images, wide=self.wide)
-        if self.progress < self.texture_from:
+        batch, begin = self.options.batch, part.examples(self.options.batch).start
+        # Every other example of the batch, whichever part it is in; weighted as the mean over all of them.
+        chosen = [image[begin % 2 :: 2] for image in images]
+        if self.progress < self.texture_from or not len(chosen[0]):
             return score
-        few = max(1, round(self.texture_share * len(x)))
-        return score + texture_score(*(image[:few] for image in images), self.wide, self.texture)
+        share = len(chosen[0]) / ((batch + 1) // 2) / part.share(batch)
+        return score + share * texture_score(*chosen, self.wide, self.texture)
 
     @torch.no_grad()
     def many_latents(self, step: int, batches: int = 8) -> Tensor:

@@ -1,4 +1,6 @@
-"""Gives damaged files to `smg` and checks that it stays civil: `python -m support.fuzz --cases 2000 --seed 0`, in tests/.
+"""Gives damaged files to `smg` and checks that it stays civil.
+
+In tests/: `python -m support.fuzz --cases 2000 --seed 0`.
 
 Each case damages a sound file, the metadata in one, a file of a checkpoint, mostly with its checksum made to match, a
 table of jobs, or the results of a batch, and runs commands on it in a worker process. A command has to end in time and

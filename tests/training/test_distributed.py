@@ -25,6 +25,7 @@ from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.training import generator, loop, tokenizer  # noqa: E402
 from specmaskgit_cli.training.batch_parts import BatchPart  # noqa: E402
+from specmaskgit_cli.training.crops import Crops  # noqa: E402
 from specmaskgit_cli.training.embedder import EmbedderStage  # noqa: E402
 from specmaskgit_cli.training.envelope import EnvelopeStage  # noqa: E402
 from specmaskgit_cli.training.generator import GeneratorStage  # noqa: E402
@@ -56,6 +57,12 @@ def widened(make):
     return wide
 
 
+class NoisyCrops(Crops):
+    def draw(self, size, generator, augmented=True):
+        mel = super().draw(size, generator, augmented)
+        return mel + torch.rand(mel.shape, generator=generator)
+
+
 class NoisyTokenizerStage(tokenizer.TokenizerStage):
     """Its sounds lie in noise: silence would give equal codewords, between which nothing but rounding chooses."""
 
@@ -63,9 +70,8 @@ class NoisyTokenizerStage(tokenizer.TokenizerStage):
         super().__init__(*args)
         self.fit_model, self.model.fit = self.model.fit, self.fit_unlike_others
 
-    def batch(self, clips, rngs, lengths=None):
-        mel = super().batch(clips, rngs, lengths)
-        return mel + torch.from_numpy(np.stack([rng.random(mel.shape[1:]) for rng in rngs]))
+    def _crops(self, clips):
+        return NoisyCrops(clips.mels(), self.config.mel, self.frames, self.device)
 
     def fit_unlike_others(self, *args):
         """As it may be on another machine; and some codes are too rare to stay."""
