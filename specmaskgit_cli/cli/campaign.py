@@ -58,7 +58,7 @@ def campaign(
 ) -> None:
     """Train all stages of a model within a given time, several at once, and export them while they train.
 
-    Example: smg train campaign --data bundle --scratch /tmp/scratch --seconds 780 -o weights
+    Example: smg train campaign --data bundle --scratch scratch --seconds 780 -o weights
     """
     require_torch()
     import torch
