@@ -157,7 +157,8 @@ class _Stage:
                 self.ended = True
                 return
             log = (self.campaign.scratch / f"{self.name}.log").open("w")
-            environment = os.environ | {"SMG_CACHE": str(self.campaign.cache)}
+            # Stages side by side starve each other where the threads of each wait for work by spinning.
+            environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"SMG_CACHE": str(self.campaign.cache)}
             command = self._command(minutes)
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
             report(f"{self.name}: {60 * minutes:.0f} s")
