@@ -105,12 +105,9 @@ def test_a_campaign_ends_on_time_with_all_stages(bundle, tmp_path, monkeypatch):
         [bundle], tmp_path / "out", tmp_path / "scratch", 100, "tiny", "cpu", "fp32", None, 1, canvases=32, plan=plan
     )
     metrics = made.run(said.append)
-    # On a slow machine the stages beside these may get no turn.
-    assert (
-        {"tokenizer", "generator"} <= metrics.keys() <= {"tokenizer", "generator", "embedder", "envelope", "refine"}
-    ), said
+    assert metrics.keys() == {"tokenizer", "generator", "embedder", "envelope", "refine"}, said
     runs = import_runs(tmp_path / "out", tmp_path / "runs")
-    assert {"tokenizer", "generator"} <= runs.keys()
+    assert {"tokenizer", "generator", "embedder", "envelope"} <= runs.keys()
     again = Campaign(
         [bundle], tmp_path / "more", tmp_path / "scratch2", 60, "tiny", "cpu", "fp32", tmp_path / "out", 1,
         canvases=32, plan=plan,
