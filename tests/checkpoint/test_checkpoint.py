@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import specmaskgit_cli
 from specmaskgit_cli.checkpoint import load_checkpoint, load_tensors, registry, resolve, write_sums
 from specmaskgit_cli.checkpoint.card import known_sounds, read_card
 from specmaskgit_cli.checkpoint.layout import inspect_files
@@ -168,6 +169,14 @@ def test_every_package_is_installed():
     root = Path(__file__).parents[2]
     if not (root / "pyproject.toml").is_file():
         pytest.skip("not a source checkout")
-    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {".".join(path.parent.relative_to(root).parts) for path in (root / "specmaskgit_cli").rglob("*.py")}
-    assert set(listed) == found | {"specmaskgit_cli.weights"}
+    assert set(settings["packages"]) == found | {"specmaskgit_cli.weights"}
+
+
+def test_every_file_beside_the_code_is_installed():
+    """Wherever the tests run, also from a wheel: the lists and pages that the code opens are there."""
+    package = Path(specmaskgit_cli.__file__).parent
+    for name in ("data/synonyms.json", "evaluation/held_out_sources.txt", "py.typed", "server/static/index.html"):
+        assert (package / name).is_file(), name
+    assert (resolve().directory / "onnx" / "text_encoder.onnx").is_file()

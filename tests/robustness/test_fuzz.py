@@ -33,13 +33,8 @@ def test_what_counts_as_broken(tmp_path, monkeypatch, failure, expected):
     assert fuzz.judged(["info", "a.wav"], out)[0] == "broken"
 
 
-def die(pipe, *args) -> None:
-    """A worker that ends at the first case."""
-    pipe.recv()
-
-
 def test_a_lost_worker_is_noticed_and_replaced(monkeypatch):
-    monkeypatch.setattr(fuzz, "work", die)
+    monkeypatch.setattr(fuzz, "work", fuzz.die)
     workers = fuzz.Workers(Path(), Path(), Path(), 0)
     for number in range(2):
         assert workers.run(number) == ("process", [("broken", "the process died (0)")])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import specmaskgit_cli
 from specmaskgit_cli.bounds import MAX_TEXT
+from specmaskgit_cli.checkpoint.registry import shipped
 from specmaskgit_cli.cli import run
 from specmaskgit_cli.errors import SmgError, UsageError
 from specmaskgit_cli.options import GenerateOptions
@@ -16,7 +16,7 @@ from specmaskgit_cli.runtime.text import TextEncoder
 from specmaskgit_cli.runtime.tokenizer import open_tokenizer
 from specmaskgit_cli.server.jobs import Queue
 
-SHIPPED = Path(specmaskgit_cli.__file__).parents[1] / "weights" / "default"
+SHIPPED = shipped()
 
 
 class Panic(BaseException):

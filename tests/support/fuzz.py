@@ -93,6 +93,11 @@ def work(pipe, material: Path, checkpoint: Path, folder: Path, seed: int) -> Non
             pipe.send(("harness", [("broken", f"{type(error).__name__}: {error}")]))
 
 
+def die(pipe, *args) -> None:
+    """A worker that ends at its first case, for the test of what follows a loss."""
+    pipe.recv()
+
+
 class Workers:
     """One worker process at a time, with a new one where the last died or hung."""
 
