@@ -62,7 +62,7 @@ class FakePipeline:
 
         sound = types.SimpleNamespace(
             samples=np.zeros((1, round(options.seconds * 22050)), np.float32), rate=22050, seed=seed, options=options,
-            score=None, warnings=["far from all known sounds"], seconds_taken=0.5, save=save,
+            seconds=options.seconds, score=None, warnings=["far from all known sounds"], seconds_taken=0.5, save=save,
         )  # fmt: skip
         return sound
 
