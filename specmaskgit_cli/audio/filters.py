@@ -15,7 +15,7 @@ _MARGIN_SECONDS = 0.5  # around such a piece
 
 
 def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.ndarray:
-    """The part of x [n, channels] between two frequencies, without phase shift; None is no limit on that side.
+    """The part of x [channels, n] between two frequencies, without phase shift; None is no limit on that side.
 
     The flanks are half cosines within the band, a tenth of the edge's frequency wide.
     """
@@ -34,30 +34,29 @@ def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.
 
 
 def lows(x: np.ndarray, rate: int) -> np.ndarray:
-    """The offset and the rumble of x [n, channels], which lie below all that the models hear; float32."""
+    """The offset and the rumble of x [channels, n], which lie below all that the models hear; float32."""
     out, margin = np.empty(x.shape, np.float32), round(_MARGIN_SECONDS * rate)
-    for start in range(0, len(x), _PIECE):
+    for start in range(0, x.shape[1], _PIECE):
         before = min(start, margin)
-        piece = x[start - before : start + _PIECE + margin]
-        mean = piece.mean(axis=0, dtype=np.float64).astype(
-            np.float32
-        )  # a filter would not find all of it in a short one
+        piece = x[:, start - before : start + _PIECE + margin]
+        # A filter would not find all of the mean in a short piece.
+        mean = piece.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
         found = _filtered(piece - mean, rate, lambda hz: 1 - _rise((hz - LOW_HZ[0]) / (LOW_HZ[1] - LOW_HZ[0]))) + mean
-        out[start : start + _PIECE] = found[before : before + _PIECE]
+        out[:, start : start + _PIECE] = found[:, before : before + _PIECE]
     return out
 
 
 def _filtered(x: np.ndarray, rate: int, response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """x [n, channels] with what `response` gives of each frequency in Hz; float32, without phase shift."""
+    """x [channels, n] with what `response` gives of each frequency in Hz; float32, without phase shift."""
     # A sound that is cut off abruptly would click in each of its bands; mirrored, it goes on.
-    margin = max(0, min(round(MIRROR_SECONDS * rate), len(x) - 1))
-    size = 1 << (len(x) + 2 * margin - 1).bit_length()
+    length = x.shape[1]
+    margin = max(0, min(round(MIRROR_SECONDS * rate), length - 1))
+    size = 1 << (length + 2 * margin - 1).bit_length()
     shape = response(np.fft.rfftfreq(size, 1 / rate))
     out = np.empty(x.shape, np.float32)
-    for channel in range(x.shape[1]):
-        mirrored = np.pad(x[:, channel], margin, mode="reflect")
-        filtered = np.fft.irfft(np.fft.rfft(mirrored, size) * shape, size)
-        out[:, channel] = filtered[margin : margin + len(x)]
+    for samples, filtered in zip(x, out, strict=True):
+        spectrum = np.fft.rfft(np.pad(samples, margin, mode="reflect"), size)
+        filtered[:] = np.fft.irfft(spectrum * shape, size)[margin : margin + length]
     return out
 
 

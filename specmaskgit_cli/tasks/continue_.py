@@ -35,8 +35,8 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     config, backward = engine.config, options.before
     cfg, column = config.mel, config.column_samples
     window_seconds = config.generator.max_columns * column / cfg.sample_rate
-    length = min(len(source.samples), round(window_seconds * source.rate))
-    near = source.samples[:length] if backward else source.samples[-length:]
+    length = min(source.samples.shape[1], round(window_seconds * source.rate))
+    near = source.samples[:, :length] if backward else source.samples[:, -length:]
     prompted = draw.condition is not None
     if not prompted and not near.any():
         where = "begins" if backward else "ends"
@@ -70,44 +70,44 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     new = brightened(new, source.rate, cfg.f_max, near - clip.lows)
     new = _levelled(new, near, source.rate, cfg.f_max, backward)
     step = -1 if backward else 1  # the lows of the input sink to its offset, which stays
-    under = sunk(clip.lows[::step], len(new), source.rate)[::step]
+    under = sunk(clip.lows[:, ::step], new.shape[1], source.rate)[:, ::step]
     new, notes = fitted(new, near, source.rate, cfg.f_max, under, prompted)
     new = _joined(new, under, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
     mel = np.concatenate(mels[::-1] if backward else mels, axis=1)
-    return Result(np.concatenate(parts), source.rate, mel, notes)
+    return Result(np.concatenate(parts, axis=1), source.rate, mel, notes)
 
 
 def _at_rate(clip, pieces, context: int, backward: bool, length: int) -> np.ndarray:
-    """The new pieces as [length, channels] at the input's rate, resampled together with the context they follow."""
+    """The new pieces as [channels, length] at the input's rate, resampled together with the context they follow."""
     whole = np.concatenate(pieces[::-1] if backward else pieces)
     if backward:  # resampled in reverse, so that sample 0 is at the join in both directions
-        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[::-1]
+        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[:, ::-1]
     skip = round(context * clip.rate / clip.model_rate)
-    return clip.back(whole, skip + length)[skip:]
+    return clip.back(whole, skip + length)[:, skip:]
 
 
 def _levelled(new: np.ndarray, near: np.ndarray, rate: int, top: float, backward: bool) -> np.ndarray:
     """`new` beginning as loud as `near` ends: the vocoder does not quite keep the level of a spectrogram."""
     if backward:
-        return _levelled(new[::-1], near[::-1], rate, top, False)[::-1]
+        return _levelled(new[:, ::-1], near[:, ::-1], rate, top, False)[:, ::-1]
     count = round(LEVEL_SECONDS * rate)
-    found, wanted = level_of(heard(new, rate, top)[:count]), level_of(heard(near, rate, top)[-count:])
+    found, wanted = level_of(heard(new, rate, top)[:, :count]), level_of(heard(near, rate, top)[:, -count:])
     gain = np.clip(wanted / max(found, 1e-9), 1 / MAX_GAIN, MAX_GAIN)
     # Constant over what was compared, then back to 1.
-    past = np.maximum(0, np.arange(len(new)) - count) / (SETTLE_SECONDS * rate)
-    return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)[:, None]
+    past = np.maximum(0, np.arange(new.shape[1]) - count) / (SETTLE_SECONDS * rate)
+    return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)
 
 
 def _joined(new: np.ndarray, under: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
     """`new` and what is under it, without a jump where they meet `near`: they fade in over the input mirrored at its
     last sample."""
     if backward:
-        return _joined(new[::-1], under[::-1], near[::-1], rate, False)[::-1]
-    joined = fade(new, rate, 0.0) + under
-    count = min(round(JOIN_SECONDS * rate), len(new), len(near) - 1)
-    mirrored = np.pad(near, ((0, count), (0, 0)), mode="reflect", reflect_type="odd")[len(near) :]
-    mirrored = np.clip(mirrored, near.min(axis=0), near.max(axis=0))  # which could go three times as far
-    rise = ((np.arange(count) + 0.5) / max(count, 1))[:, None].astype(np.float32)
-    joined[:count] = joined[:count] * rise + mirrored * (1 - rise)
+        return _joined(new[:, ::-1], under[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
+    joined, length = fade(new, rate, 0.0) + under, near.shape[1]
+    count = min(round(JOIN_SECONDS * rate), new.shape[1], length - 1)
+    mirrored = np.pad(near, ((0, 0), (0, count)), mode="reflect", reflect_type="odd")[:, length:]
+    mirrored = np.clip(mirrored, near.min(axis=1, keepdims=True), near.max(axis=1, keepdims=True))  # or it goes too far
+    rise = ((np.arange(count) + 0.5) / max(count, 1)).astype(np.float32)
+    joined[:, :count] = joined[:, :count] * rise + mirrored * (1 - rise)
     return joined

@@ -21,12 +21,12 @@ NOTED_DB = 3.0  # by which a part that was turned down is spoken of
 
 
 def heard(x: np.ndarray, rate: int, top: float) -> np.ndarray:
-    """What the models hear of x [n, channels]: neither its offset and rumble, nor what lies above `top` Hz."""
+    """What the models hear of x [channels, n]: neither its offset and rumble, nor what lies above `top` Hz."""
     return band(x - lows(x, rate), rate, None, top if top < rate / 2 else None)
 
 
 def level_of(x: np.ndarray) -> float:
-    """Root mean square of x [n, channels]."""
+    """Root mean square of x [channels, n]."""
     return float(np.sqrt(np.mean(np.square(x), dtype=np.float64))) if x.size else 0.0
 
 
@@ -47,16 +47,16 @@ def fitted(
     sound, and in the place of all there was as loud as what it replaces.
 
     Args:
-        new: float32 [n, channels], made by the models: without an offset.
-        old: [m, channels], what stays of the sound.
+        new: float32 [channels, n], made by the models: without an offset.
+        old: [channels, m], what stays of the sound.
         top: the highest frequency of the models in Hz.
-        under: [n, channels], an offset that is to be added to `new` and takes room, too.
-        replaced: [n, channels], what `new` takes the place of.
+        under: [channels, n], an offset that is to be added to `new` and takes room, too.
+        replaced: [channels, n], what `new` takes the place of.
 
     Returns:
-        float32 [n, channels], and a line for the user if it was turned down.
+        float32 [channels, n], and a line for the user if it was turned down.
     """
-    known = len(old) >= MIN_SECONDS * rate
+    known = old.shape[1] >= MIN_SECONDS * rate
     if not known and replaced is not None:
         old = replaced
     full, old, first = max(1.0, peak_of(old)), heard(old, rate, top), round(SPANS[0] * rate)
@@ -65,17 +65,17 @@ def fitted(
         return (new * np.float32(10 ** (DEFAULT_DB / 20) / peak) if peak else new), ()
     rise = 10 ** ((PROMPT_RISE_DB if prompted and known else RISE_DB) / 20)
     before, power = _power(old), _power(heard(new, rate, top))
-    raised, gain = _raise(power, before, first, known), np.ones(len(new), np.float32)
+    raised, gain = _raise(power, before, first, known), np.ones(new.shape[1], np.float32)
     new, power = new * np.float32(np.sqrt(raised)), power * raised
     for seconds in SPANS:
-        width = min(round(seconds * rate), len(new))
-        if width > len(old) and seconds > SPANS[0]:
+        width = min(round(seconds * rate), new.shape[1])
+        if width > old.shape[1] and seconds > SPANS[0]:
             break
         most = rise * np.sqrt(_loudest(before, width))
         level = np.sqrt(moving_power(power * np.square(gain), width))
         gain = gain * held(np.minimum(1, most / np.maximum(level, 1e-9)), first // 2)
     room = np.minimum(rise * 10 ** (PEAK_RISE_DB / 20) * peak_of(old), full - np.abs(under))
-    made, reduced = limited(new * gain[:, None], rate, room)
+    made, reduced = limited(new * gain, rate, room)
     down = -20 * np.log10(max(float((gain * reduced).min(initial=1.0)), 1e-3))
     if down < NOTED_DB:
         return made, ()
@@ -83,13 +83,13 @@ def fitted(
 
 
 def limited(x: np.ndarray, rate: int, room: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x [n, channels] with no sample beyond the room there is for it, [n, channels] or the same for all; and the gain
+    """x [channels, n] with no sample beyond the room there is for it, [channels, n] or the same for all; and the gain
     [n] that was needed."""
-    needed = np.minimum(1, np.maximum(0, room) / np.maximum(np.abs(x), 1e-9)).min(axis=1, initial=1.0)
+    needed = np.minimum(1, np.maximum(0, room) / np.maximum(np.abs(x), 1e-9)).min(axis=0, initial=1.0)
     if needed.min(initial=1.0) == 1:
-        return x, np.ones(len(x), np.float32)
+        return x, np.ones(x.shape[1], np.float32)
     gain = held(needed, round(PEAK_SECONDS * rate))
-    return x * gain[:, None], gain
+    return x * gain, gain
 
 
 def _raise(new: np.ndarray, old: np.ndarray, width: int, known: bool) -> float:
@@ -108,4 +108,4 @@ def _loudest(power: np.ndarray, width: int) -> float:
 
 
 def _power(x: np.ndarray) -> np.ndarray:
-    return np.square(x).mean(axis=1, dtype=np.float64)
+    return np.square(x).mean(axis=0, dtype=np.float64)

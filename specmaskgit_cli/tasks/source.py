@@ -25,7 +25,7 @@ SINK_SECONDS = 0.2  # in which what rumbles beside a new part sinks to the offse
 
 @dataclass(frozen=True)
 class Source:
-    """A sound to edit: float32 samples [n, channels], and what libsndfile calls the way they are stored."""
+    """A sound to edit: float32 samples [channels, n], and what libsndfile calls the way they are stored."""
 
     samples: np.ndarray
     rate: int
@@ -34,13 +34,12 @@ class Source:
     notes: tuple[str, ...] = ()  # warnings about the file
 
     def __post_init__(self):
-        if len(self.samples) < MIN_SECONDS * self.rate:
-            seconds = len(self.samples) / self.rate
-            raise UsageError(f"{self.name} lasts {seconds:.2g} s; edits need {MIN_SECONDS:g} s or more")
+        if self.seconds < MIN_SECONDS:
+            raise UsageError(f"{self.name} lasts {self.seconds:.2g} s; edits need {MIN_SECONDS:g} s or more")
 
     @property
     def seconds(self) -> float:
-        return len(self.samples) / self.rate
+        return self.samples.shape[1] / self.rate
 
     def check_whole(self, task: str) -> None:
         """Raise UsageError where a task that goes by all of the sound cannot: it is silent, or too long to be held as a
@@ -65,8 +64,8 @@ class Excerpt:
 
     Attributes:
         wave: float32 [columns * column_samples]; silent past the end of the part.
-        samples: the part itself, float32 [m, channels], at `rate`.
-        lows: its offset and rumble, [m, channels], which are not in `wave`; where new sound is to be made, what is
+        samples: the part itself, float32 [channels, m], at `rate`.
+        lows: its offset and rumble, [channels, m], which are not in `wave`; where new sound is to be made, what is
             around carried on.
         mix: share of each channel in the mono sum, [channels].
         gain: level of `wave` relative to the mono sum.
@@ -92,70 +91,68 @@ class Excerpt:
         return np.pad(mono, (0, length - len(mono)))
 
     def back(self, wave: np.ndarray, length: int | None = None) -> np.ndarray:
-        """A waveform [n] at the models' rate and level as [length, channels] at those of the part."""
-        return self.mono(wave, len(self.samples) if length is None else length)[:, None] * self.channels
+        """A waveform [n] at the models' rate and level as [channels, length] at those of the part."""
+        return self.channels[:, None] * self.mono(wave, self.samples.shape[1] if length is None else length)
 
 
 def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, gaps: Sequence[tuple[int, int]] = ()) -> Excerpt:
-    """Samples [m, channels] as the models hear them; levels are measured outside the gaps, spans of samples."""
-    stays = np.ones(len(samples), bool)
+    """Samples [channels, m] as the models hear them; levels are measured outside the gaps, spans of samples."""
+    stays = np.ones(samples.shape[1], bool)
     for start, stop in gaps:
         stays[start:stop] = False
     under = _lows(samples, rate, stays)
     clean = samples - under
-    measured = heard(clean if not stays.any() else clean[stays], rate, config.mel.f_max)
-    power = np.sqrt(np.mean(np.square(measured), axis=0, dtype=np.float64))
-    mix = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
-    level = float(np.sqrt(np.mean(np.square(measured @ mix), dtype=np.float64)))
+    measured = heard(clean[:, stays] if stays.any() else clean, rate, config.mel.f_max)
+    power = np.sqrt(np.mean(np.square(measured), axis=1, dtype=np.float64))
+    mix = np.full(len(samples), 1 / len(samples), np.float32)
+    level = float(np.sqrt(np.mean(np.square(mix @ measured), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
-        mix = np.eye(samples.shape[1], dtype=np.float32)[int(np.argmax(power))]
+        mix = np.eye(len(samples), dtype=np.float32)[int(np.argmax(power))]
         level = float(power.max())
-    signs = np.where((measured * (measured @ mix)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
-    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(samples.shape[1])
-    gain = peak_gain(measured @ mix, INPUT_PEAK_DB)
-    wave = resample(clean @ mix, rate, config.mel.sample_rate) * np.float32(gain)
+    signs = np.where((measured * (mix @ measured)).sum(axis=1) < 0, -1.0, 1.0)
+    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(len(samples))
+    gain = peak_gain(mix @ measured, INPUT_PEAK_DB)
+    wave = resample(mix @ clean, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))
     return Excerpt(wave, samples, under, rate, config.mel.sample_rate, mix, gain, channels.astype(np.float32))
 
 
 def sunk(known: np.ndarray, count: int, rate: int) -> np.ndarray:
-    """The lows [m, channels] of a sound carried on for `count` samples: they sink to its offset, and stay there."""
-    if not len(known):
-        return np.zeros((count, known.shape[1]), np.float32)
+    """The lows [channels, m] of a sound carried on for `count` samples: they sink to its offset, and stay there."""
     offset = _offset(known, rate)
-    near = known[::-1][: min(count, round(SINK_SECONDS * rate))]  # mirrored at the end
-    fall = 0.5 + 0.5 * np.cos(np.pi * (np.arange(len(near)) + 0.5) / len(near))
-    on = np.tile(offset, (count, 1))
-    on[: len(near)] += (near - offset) * fall.astype(np.float32)[:, None]
+    near = known[:, ::-1][:, : min(count, round(SINK_SECONDS * rate))]  # mirrored at the end
+    places = np.arange(near.shape[1]) + 0.5
+    on = np.tile(offset, (1, count))
+    on[:, : len(places)] += (near - offset) * (0.5 + 0.5 * np.cos(np.pi * places / len(places))).astype(np.float32)
     return on
 
 
 def _offset(x: np.ndarray, rate: int) -> np.ndarray:
-    """What x [m, channels] rests at, [channels]: not its mean, which a single thump moves."""
-    size = max(1, min(len(x), round(REST_SECONDS * rate)))
-    blocks = x[len(x) % size :].reshape(-1, size, x.shape[1])
-    return np.median(blocks.mean(axis=1, dtype=np.float64), axis=0).astype(np.float32)
+    """What x [channels, m] rests at, [channels, 1]: not its mean, which a single thump moves."""
+    length = x.shape[1]
+    size = max(1, min(length, round(REST_SECONDS * rate)))
+    means = x[:, length % size :].reshape(len(x), -1, size).mean(axis=2, dtype=np.float64)
+    return np.median(means, axis=1, keepdims=True).astype(np.float32)
 
 
 def _lows(samples: np.ndarray, rate: int, stays: np.ndarray) -> np.ndarray:
-    """What the models should not hear of samples [m, channels], where bool `stays` [m] is true: their offset, and what
+    """What the models should not hear of samples [channels, m], where bool `stays` [m] is true: their offset, and what
     rumbles if that is louder than all else. Between, that of both sides crosses over."""
-    edges = [0, *np.flatnonzero(np.diff(stays)) + 1, len(samples)]
-    parts = [slice(*part) for part in pairwise(edges)]
+    edges = [0, *np.flatnonzero(np.diff(stays)) + 1, samples.shape[1]]
+    parts = [np.s_[:, start:stop] for start, stop in pairwise(edges)]
     under = np.zeros(samples.shape, np.float32)
-    for part in parts:
-        if stays[part.start]:
+    for part, start in zip(parts, edges, strict=False):
+        if stays[start]:
             under[part] = _rumble(samples[part], rate)
     for index, part in enumerate(parts):
-        if not stays[part.start]:
-            count = part.stop - part.start
-            sides = []
+        if not stays[edges[index]]:
+            count, sides = edges[index + 1] - edges[index], []
             if index:
                 sides.append(sunk(under[parts[index - 1]], count, rate))
             if index + 1 < len(parts):
-                sides.append(sunk(under[parts[index + 1]][::-1], count, rate)[::-1])
-            rise = ((np.arange(count) + 0.5) / count).astype(np.float32)[:, None]
+                sides.append(sunk(under[parts[index + 1]][:, ::-1], count, rate)[:, ::-1])
+            rise = ((np.arange(count) + 0.5) / count).astype(np.float32)
             if sides:
                 under[part] = sides[0] * (1 - rise) + sides[-1] * rise
     return under
