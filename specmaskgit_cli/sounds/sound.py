@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..audio.encoding import UNLIMITED
-from ..audio.files import check_output, lossless_subtype, write_audio
+from ..audio.files import check_output, lossless_subtype, seam, write_audio
+from ..audio.tags import Extras
 from ..config.settings import MelConfig
 from ..options import OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
@@ -32,6 +33,7 @@ class Sound:
         subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.
         gain: by what a generated sound was scaled to its level; None for an edit, which keeps that of its input.
         origin: what made it, for the file's metadata.
+        extras: what the edited file tells beside its samples; its own files tell it, too.
     """
 
     samples: np.ndarray
@@ -46,6 +48,7 @@ class Sound:
     subtype: str | None = None
     gain: float | None = None
     origin: Origin | None = field(default=None, repr=False)
+    extras: Extras = field(default_factory=Extras, repr=False)
 
     def save(self, path: str, image: str | None = None, output: OutputOptions | None = None, **options) -> Sound:
         """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
@@ -70,7 +73,8 @@ class Sound:
             self.samples, self.rate, output, gain=self.gain, loop=self.loops, unlimited=subtype in UNLIMITED
         )
         tags = Record(self.options, output, self.origin).tags() if output.metadata and self.origin else None
-        write_audio(path, samples, rate, subtype=subtype, metadata=tags)
+        warnings += seam(path, self.loops)
+        write_audio(path, samples, rate, subtype=subtype, metadata=tags, extras=self.extras, loop=self.loops)
         if image:
             self._draw(image)
         # Saved a second time, a sound that was changed here would tell of the second finish alone: it tells nothing.
