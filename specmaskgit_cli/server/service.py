@@ -163,7 +163,7 @@ class Service:
             path = allowed(named, self.folders)
             async with self._decoding:
                 audio = await run_in_threadpool(check_input, path, named)
-            return _Input(path, named, len(audio.samples) / audio.rate, audio.rate, audio.samples.shape[1])
+            return _Input(path, named, audio.samples.shape[1] / audio.rate, audio.rate, len(audio.samples))
         if isinstance(named, dict) and named.keys() == {"sound"}:
             entry = self.find(named["sound"])
         elif isinstance(named, dict) and named.keys() == {"data"}:

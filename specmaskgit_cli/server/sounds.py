@@ -68,8 +68,7 @@ class Sounds:
         """Store a sound as its file, `data`; `about`: what else is to be told of it."""
         path = self.new_path().with_suffix(f".{format}")
         path.write_bytes(data)
-        seconds, channels = len(sound.samples) / sound.rate, 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
-        facts = _facts(format, seconds, sound.rate, channels)
+        facts = _facts(format, sound.seconds, sound.rate, len(sound.samples))
         made = {"loops": sound.loops, "warnings": list(sound.warnings), "seconds_taken": round(sound.seconds_taken, 3)}
         return self._keep(path, facts | about | made)
 
@@ -86,8 +85,8 @@ class Sounds:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        seconds, channels = len(audio.samples) / audio.rate, audio.samples.shape[1]
-        facts = _facts(_UPLOADS[audio.format], seconds, audio.rate, channels)
+        seconds = audio.samples.shape[1] / audio.rate
+        facts = _facts(_UPLOADS[audio.format], seconds, audio.rate, len(audio.samples))
         return self._keep(path, facts | {"task": "upload", "options": {}, "loops": False, "warnings": []})
 
     def image(self, entry: Entry) -> Path:
@@ -127,7 +126,7 @@ def check_input(path: Path, name: object) -> Audio:
         audio = read_audio(path, MAX_SAMPLES)
     except SmgError as error:
         raise SmgError(str(error).replace(str(path), str(name))) from None
-    if (seconds := len(audio.samples) / audio.rate) > MAX_SECONDS:
+    if (seconds := audio.samples.shape[1] / audio.rate) > MAX_SECONDS:
         raise SmgError(f"the sound lasts {seconds:.0f} s; use one of up to {MAX_SECONDS} s")
     return audio
 
