@@ -20,7 +20,8 @@ MAX_UPLOAD_BYTES = 64 << 20
 MAX_OPTIONS_BYTES = 64 << 10  # of JSON without a sound in it
 MAX_JSON_BYTES = 16 << 20
 PAUSE_SECONDS, BODY_SECONDS = 15.0, 300.0  # between blocks of a request, and for all of it
-MAX_ARRIVING = 4  # large bodies at once; the others wait for PAUSE_SECONDS
+MAX_ARRIVING = 4  # large bodies at once
+PLACE_SECONDS = 15.0  # that another one waits to be among them
 _JSON = (b"{", b"[")  # no sound file begins so
 
 
@@ -92,7 +93,7 @@ class Bodies:
 
     async def _enter(self) -> None:
         try:
-            await asyncio.wait_for(self._places.acquire(), PAUSE_SECONDS)
+            await asyncio.wait_for(self._places.acquire(), PLACE_SECONDS)
         except TimeoutError:
             raise Refused("busy", f"{MAX_ARRIVING} sounds are arriving already; try again in a while") from None
 

@@ -66,7 +66,8 @@ def test_clients_that_go_away_leave_nothing(pipe, folder, capsys):
 
 def test_uploads_that_do_not_arrive_make_room(pipe, folder, monkeypatch):
     monkeypatch.setattr(bodies, "MAX_ARRIVING", 2)
-    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 3.0)
+    monkeypatch.setattr(bodies, "PLACE_SECONDS", 0.1)
     with serving(pipe) as client:
         waiting = [half_upload(client) for _ in range(2)]
         until(lambda: len(list(folder().iterdir())) == 2)
