@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from .riff import chunks
 
-SEAMLESS = ("PCM_16", "OPUS")  # among the usual subtypes of formats; others blur the ends, or add silence
+SEAMLESS = ("wav", "flac", "opus")  # others blur the ends, or add silence
 _SMPL_BYTES = 60  # of a sampler chunk with one loop
 LEAD_SECONDS = 0.08  # of Opus before and after a loop, after which a decoder is as if it had heard all before
 
@@ -23,6 +23,13 @@ def sampler_chunk(rate: int, length: int) -> bytes:
 def comments(length: int) -> dict[str, list[str]]:
     """The same as Vorbis comments, for FLAC, Ogg and Opus."""
     return {"LOOPSTART": ["0"], "LOOPLENGTH": [str(length)]}
+
+
+def seam(format: str) -> tuple[str, ...]:
+    """A warning where a loop is to be written in a format, a key of FORMATS, that has no seamless ones."""
+    if format in SEAMLESS:
+        return ()
+    return (f"{format} files may click where a loop begins again; write .wav, .flac or .opus to loop it",)
 
 
 def read_loop(path: str | os.PathLike) -> tuple[int, int] | None:

@@ -62,7 +62,8 @@ def _measure(file: str) -> dict:
         "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),
         "true_peak_db": _decibels(true_peak_db(audio.samples, audio.rate)),
         "lufs": _decibels(integrated_loudness(audio.samples, audio.rate)),
-        "loop": loop and {"start": loop[0], "length": loop[1]},
+        "loop_start": loop[0] if loop else None,
+        "loop_length": loop[1] if loop else None,
         "warnings": list(audio.notes),
     }
 
@@ -80,7 +81,7 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
             length=_seconds(measured), **measured
         ),
         "silent" if measured["peak_db"] is None else _levels(measured),
-        *([_loop(measured)] if measured["loop"] else []),
+        *([_loop(measured)] if measured["loop_length"] else []),
         *(f"warning: {warning}" for warning in measured["warnings"]),
     ]
     if damage:
@@ -112,7 +113,7 @@ def _levels(measured: dict) -> str:
 
 
 def _loop(measured: dict) -> str:
-    start, length = measured["loop"]["start"], measured["loop"]["length"]
+    start, length = measured["loop_start"], measured["loop_length"]
     if (start, length) == (0, measured["samples"]):
         return "loop: all of it"
     return f"loop: samples {start} to {start + length - 1}"
