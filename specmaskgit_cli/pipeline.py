@@ -114,7 +114,7 @@ class Pipeline:
             read = options.source
             origin = self.origin and replace(self.origin, input_sha256=sha256(read) if read else None)
             source = Source.read(read) if task.edits else None
-        edited = (source.seconds, source.rate, source.samples.shape[1]) if source else ()
+        edited = (source.seconds, source.rate, len(source.samples)) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
         warnings = self.engine.prompts.unfamiliar(options.prompt) + (source.notes if source else ())
         sounds = []

@@ -33,19 +33,34 @@ def sound_folder(tmp_path_factory) -> Path:
 def trained(sound_folder, tmp_path_factory):
     """(run directories by stage, checkpoint directory) of tiny models, trained for a few steps each.
 
-    Where SMG_TEST_RUNS names a directory they are kept there, for quicker rounds while other things change.
+    Processes that test side by side share them: the first that needs them trains. Where SMG_TEST_RUNS names a
+    directory they are kept there, for quicker rounds while other things change.
     """
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
+    from filelock import FileLock
+
+    root = Path(os.environ.get("SMG_TEST_RUNS") or _shared(tmp_path_factory) / "runs")
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ["SMG_CACHE"] = str(root / "cache")
+    runs = {stage: root / stage for stage in ("tokenizer", "embedder", "generator", "vocoder", "envelope")}
+    checkpoint = root / "checkpoint"
+    with FileLock(root / "lock"):
+        if not checkpoint.exists():
+            _train(sound_folder, root, {stage: str(run) for stage, run in runs.items()}, checkpoint)
+    return runs, checkpoint
+
+
+def _shared(tmp_path_factory) -> Path:
+    """A folder of this round of tests, the same in all of its processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _train(sounds: Path, root: Path, runs: dict[str, str], checkpoint: Path) -> None:
     from specmaskgit_cli.cli import run
 
-    root = Path(os.environ.get("SMG_TEST_RUNS") or tmp_path_factory.mktemp("runs"))
-    os.environ["SMG_CACHE"] = str(root / "cache")
-    runs = {stage: str(root / stage) for stage in ("tokenizer", "embedder", "generator", "vocoder", "envelope")}
-    checkpoint = root / "checkpoint"
-    if checkpoint.exists():
-        return {stage: Path(run) for stage, run in runs.items()}, checkpoint
-    common = ["--data", str(sound_folder), "--batch", "4", "--threads", "2"]
+    common = ["--data", str(sounds), "--batch", "4", "--threads", "2"]
     generator = ["--tokenizer", runs["tokenizer"], "--embedder", runs["embedder"], "--steps", "2"]
     for stage, more in {
         "tokenizer": ["--preset", "tiny", "--steps", "64"],  # quantised from step 60 on
@@ -59,5 +74,4 @@ def trained(sound_folder, tmp_path_factory):
     Path(runs["generator"]).rename(finished)
     refining = ["--refine", finished, "--one-pass", "-o", runs["generator"]]
     assert run(["train", "generator", *common, *generator, *refining]) == 0
-    assert run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sound_folder)]) == 0
-    return {stage: Path(run) for stage, run in runs.items()}, checkpoint
+    assert run(["train", "pack", *runs.values(), "-o", str(checkpoint), "--data", str(sounds)]) == 0

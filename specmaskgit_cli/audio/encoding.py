@@ -34,7 +34,7 @@ def encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata: 
     """The bytes of a sound file. In memory, because libsndfile ignores a full disk where it closes a file.
 
     Args:
-        waveform: float32 [n] or [n, channels]; clipped to [-1, 1] unless `subtype` is among UNLIMITED.
+        waveform: float32 [n] or [channels, n]; clipped to [-1, 1] unless `subtype` is among UNLIMITED.
         rate: one that the subtype knows, see RATES.
         kind, subtype: libsndfile's names, such as "WAV" and "PCM_16".
         metadata: see `metadata.KEYS`.
@@ -45,13 +45,14 @@ def encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata: 
     import soundfile
 
     buffer = io.BytesIO()
-    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
+    waveform = np.atleast_2d(waveform)
+    channels = len(waveform)
     try:
         with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
             if kind in ("FLAC", "OGG"):
                 set_tags(file, metadata)
-            for start in range(0, len(waveform), _BLOCK):
-                block = waveform[start : start + _BLOCK]
+            for start in range(0, waveform.shape[1], _BLOCK):
+                block = waveform[:, start : start + _BLOCK].T
                 file.write(block if subtype in UNLIMITED else np.clip(block, -1, 1))
             if kind == "WAV":  # behind the samples: there are readers that expect those at byte 44
                 set_tags(file, metadata)

@@ -52,19 +52,19 @@ def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:
 
 
 def to_mono(samples: np.ndarray) -> np.ndarray:
-    """[n, channels] or [n] to the mean of the channels, float32 [n]."""
+    """[channels, n] or [n] to the mean of the channels, float32 [n]."""
     samples = np.asarray(samples, np.float32)
-    return samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+    return samples if samples.ndim == 1 else samples.mean(axis=0, dtype=np.float32)
 
 
 def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Change the sample rate of x [n] or [n, channels] with soxr's high quality; float32, about n * to / from long."""
+    """Change the sample rate of x [n] or [channels, n] with soxr's high quality; float32, about n * to / from long."""
     x = np.asarray(x, np.float32)
-    if from_rate == to_rate or not len(x):
+    if from_rate == to_rate or not x.size:
         return x
     import soxr
 
-    return soxr.resample(x, from_rate, to_rate, quality="HQ")
+    return soxr.resample(x.T, from_rate, to_rate, quality="HQ").T
 
 
 def same_samples(name: str | os.PathLike, other: str | os.PathLike) -> bool | None:
@@ -90,7 +90,7 @@ def write_audio(
 
     Args:
         target: a path, or "-" for standard output (WAV unless `format` says otherwise).
-        waveform: [n] or [n, channels].
+        waveform: [n] or [channels, n].
         format: a key of FORMATS; by default the extension of `target`.
         subtype: libsndfile's name, such as "PCM_24"; by default that of FORMATS.
         metadata: keys from `metadata.KEYS`, of at most MAX_BYTES in all. Those that the format cannot store are left

@@ -9,15 +9,16 @@ MIRROR_SECONDS = 0.1  # by which a sound is mirrored at its ends before it is fi
 
 
 def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.ndarray:
-    """The part of x [n, channels] between two frequencies, without phase shift; None is no limit on that side.
+    """The part of x [channels, n] between two frequencies, without phase shift; None is no limit on that side.
 
     The flanks are half cosines within the band, a tenth of the edge's frequency wide.
     """
     if low in (None, 0) and high is None:
         return x
     # A sound that is cut off abruptly would click in each of its bands; mirrored, it goes on.
-    margin = min(round(MIRROR_SECONDS * rate), len(x) - 1)
-    size = 1 << (len(x) + 2 * margin - 1).bit_length()
+    length = x.shape[1]
+    margin = min(round(MIRROR_SECONDS * rate), length - 1)
+    size = 1 << (length + 2 * margin - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / rate)
     response = np.ones(len(hz), np.float32)
     if low:
@@ -25,10 +26,9 @@ def band(x: np.ndarray, rate: int, low: float | None, high: float | None) -> np.
     if high is not None:
         response *= _rise((high - hz) / (0.1 * high))
     out = np.empty(x.shape, np.float32)
-    for channel in range(x.shape[1]):
-        mirrored = np.pad(x[:, channel], margin, mode="reflect")
-        filtered = np.fft.irfft(np.fft.rfft(mirrored, size) * response, size)
-        out[:, channel] = filtered[margin : margin + len(x)]
+    for samples, filtered in zip(x, out, strict=True):
+        spectrum = np.fft.rfft(np.pad(samples, margin, mode="reflect"), size)
+        filtered[:] = np.fft.irfft(spectrum * response, size)[margin : margin + length]
     return out
 
 

@@ -1,6 +1,6 @@
 """Loudness and joints of waveforms: peaks, fades and crossfades.
 
-All take [n] or [n, channels]; what they return of it is a copy.
+All take [..., n]; what they return of it is a copy.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def limit_peak(x: np.ndarray, peak_db: float = -1.0) -> np.ndarray:
 def fade(x: np.ndarray, rate: int, seconds_in: float = 0.005, seconds_out: float = 0.01) -> np.ndarray:
     """Fade in from and out to silence along a half cosine. In a sound too short for both, each takes half of it."""
     x = np.array(x, np.float32)
-    count_in, count_out = (min(round(seconds * rate), len(x) // 2) for seconds in (seconds_in, seconds_out))
-    x[:count_in] *= _column(_half_cosine(count_in), x)
-    x[len(x) - count_out :] *= _column(_half_cosine(count_out)[::-1], x)
+    count_in, count_out = (min(round(seconds * rate), x.shape[-1] // 2) for seconds in (seconds_in, seconds_out))
+    x[..., :count_in] *= _half_cosine(count_in)
+    x[..., x.shape[-1] - count_out :] *= _half_cosine(count_out)[::-1]
     return x
 
 
@@ -40,15 +40,15 @@ def trim_silence(x: np.ndarray, rate: int) -> np.ndarray:
 
     5 ms before and 20 ms after the sound are kept, which the fades take place in.
     """
-    level = np.abs(x) if x.ndim == 1 else np.abs(x).max(axis=1)
+    level = np.abs(x).max(axis=tuple(range(x.ndim - 1)))
     loud = np.flatnonzero(level > level.max(initial=0.0) * 10 ** (SILENCE_DB / 20))
     if not len(loud):
         return np.array(x, np.float32)
-    return fade(x[max(0, loud[0] - round(0.005 * rate)) : loud[-1] + 1 + round(0.02 * rate)], rate)
+    return fade(x[..., max(0, loud[0] - round(0.005 * rate)) : loud[-1] + 1 + round(0.02 * rate)], rate)
 
 
 def crossfade(a: np.ndarray, b: np.ndarray, n: int, curve: str = "equal-power") -> np.ndarray:
-    """Join two sounds, the last n samples of `a` fading into the first n of `b`: len(a) + len(b) - n samples.
+    """Join two sounds, the last n samples of `a` fading into the first n of `b`: so many samples fewer than both have.
 
     Args:
         curve: "equal-power" keeps the loudness where the two are unrelated, "linear" where they are alike.
@@ -57,8 +57,8 @@ def crossfade(a: np.ndarray, b: np.ndarray, n: int, curve: str = "equal-power") 
         ValueError: n is negative or more than either sound has, or the curve is unknown.
     """
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    if not 0 <= n <= min(len(a), len(b)):
-        raise ValueError(f"cannot overlap {n} samples of sounds of {len(a)} and {len(b)}")
+    if not 0 <= n <= min(a.shape[-1], b.shape[-1]):
+        raise ValueError(f"cannot overlap {n} samples of sounds of {a.shape[-1]} and {b.shape[-1]}")
     position = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
     if curve == "linear":
         rise, fall = position, 1 - position
@@ -66,8 +66,9 @@ def crossfade(a: np.ndarray, b: np.ndarray, n: int, curve: str = "equal-power") 
         rise, fall = np.sin(position * np.pi / 2), np.cos(position * np.pi / 2)
     else:
         raise ValueError(f"unknown curve {curve!r}")
-    middle = a[len(a) - n :] * _column(fall, a) + b[:n] * _column(rise, b)
-    return np.concatenate([a[: len(a) - n], middle, b[n:]])
+    kept = a.shape[-1] - n
+    middle = a[..., kept:] * fall + b[..., :n] * rise
+    return np.concatenate([a[..., :kept], middle, b[..., n:]], axis=-1)
 
 
 def peak_of(x: np.ndarray) -> float:
@@ -86,7 +87,3 @@ def _scaled(x: np.ndarray, gain: float) -> np.ndarray:
 
 def _half_cosine(count: int) -> np.ndarray:
     return (0.5 - 0.5 * np.cos(np.pi * np.arange(count) / max(count, 1))).astype(np.float32)
-
-
-def _column(curve: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return curve.reshape(-1, *[1] * (x.ndim - 1))

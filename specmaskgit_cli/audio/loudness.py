@@ -1,4 +1,4 @@
-"""Loudness after ITU-R BS.1770-4, and true peaks. Samples are [n] or [n, channels]; all channels count alike."""
+"""Loudness after ITU-R BS.1770-4, and true peaks. Samples are [n] or [channels, n]; all channels count alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def integrated_loudness(x: np.ndarray, rate: int) -> float:
     x, rate = resample(x, rate, wanted), wanted
     hop = round(_BLOCK_SECONDS / 4 * rate)  # blocks overlap by three quarters
     power = _weighted_power(x, rate)
-    if len(x) < 4 * hop:
+    if x.shape[-1] < 4 * hop:
         blocks = np.concatenate(list(power)).mean(keepdims=True, dtype=np.float64)
     else:
         blocks = np.convolve(np.concatenate(list(_means(power, hop))), np.full(4, 0.25), "valid")
@@ -35,15 +35,16 @@ def integrated_loudness(x: np.ndarray, rate: int) -> float:
 
 def true_peak_db(x: np.ndarray, rate: int) -> float:
     """The peak of the waveform between its samples too, in dBTP, by fourfold oversampling; -inf for silence."""
-    channels = x.size // max(1, len(x))
+    length = x.shape[-1]
+    channels = x.size // max(1, length)
     # In pieces, for the memory's sake.
     peak, step, margin = peak_of(x), max(1 << 15, (1 << 21) // max(2, channels)), 1 << 10
-    for start in range(0, len(x), step):
-        piece = resample(x[max(0, start - margin) : start + step + margin], rate, 4 * rate)
+    for start in range(0, length, step):
+        piece = resample(x[..., max(0, start - margin) : start + step + margin], rate, 4 * rate)
         if start:
-            piece = piece[2 * margin :]  # what the cut itself makes of the first samples is no peak
-        if start + step + margin < len(x):
-            piece = piece[: -2 * margin]
+            piece = piece[..., 2 * margin :]  # what the cut itself makes of the first samples is no peak
+        if start + step + margin < length:
+            piece = piece[..., : -2 * margin]
         peak = max(peak, peak_of(piece))
     return 20 * float(np.log10(peak)) if peak else -np.inf
 
@@ -77,16 +78,16 @@ def _means(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 def _weighted_power(x: np.ndarray, rate: int) -> Iterator[np.ndarray]:
     """Squares of the K-weighted samples, summed over the channels, float32 [n]; in pieces, for the memory's sake."""
-    x = np.asarray(x, np.float32).reshape(len(x), -1)
+    x = np.atleast_2d(np.asarray(x, np.float32))
     taps = round(_RESPONSE_SECONDS * rate)
     impulse = np.fft.irfft(_k_weighting(rate), _FFT)[:taps]
     response = np.fft.rfft(impulse, _FFT)
     step = _FFT - taps + 1
-    for start in range(0, len(x), step):
+    for start in range(0, x.shape[1], step):
         before = min(start, taps - 1)  # samples that the response still tells of; there are none before the first
-        power = np.zeros(min(step, len(x) - start), np.float32)
-        for channel in range(x.shape[1]):
-            heard = np.pad(x[start - before : start + step, channel], (taps - 1 - before, 0))
+        power = np.zeros(min(step, x.shape[1] - start), np.float32)
+        for channel in x:
+            heard = np.pad(channel[start - before : start + step], (taps - 1 - before, 0))
             weighted = np.fft.irfft(np.fft.rfft(heard, _FFT) * response, _FFT)[taps - 1 :]
             power += np.square(weighted[: len(power)])
         yield power

@@ -26,7 +26,7 @@ _BLOCK = 1 << 16  # samples a channel
 
 @dataclass(frozen=True)
 class Audio:
-    """A decoded sound file: float32 samples [n, channels], rate in Hz, libsndfile's subtype and format names, and
+    """A decoded sound file: float32 samples [channels, n], rate in Hz, libsndfile's subtype and format names, and
     warnings about the file, a line each."""
 
     samples: np.ndarray
@@ -39,7 +39,7 @@ class Audio:
 def read_samples(
     file: soundfile.SoundFile, name: object, most: int = MAX_SAMPLES, resampled: int = LOW_RATE
 ) -> np.ndarray:
-    """All samples of an open file, float32 [n, channels].
+    """All samples of an open file, float32 [channels, n]; interleaved in memory, as libsndfile decodes them.
 
     Args:
         name: of the file, for messages.
@@ -75,7 +75,7 @@ def read_samples(
     if not count:
         raise SmgError(f"{name} holds no samples; name a file with sound in it")
     samples.resize((count, channels), refcheck=False)
-    return samples
+    return samples.T
 
 
 def decode_file(
@@ -122,7 +122,7 @@ def _no_sound(name: object, path: object, head: bytes) -> SmgError:
 
 
 def decode(audio: bytes | str | os.PathLike, resampled: int, name: object = "the clip") -> tuple[np.ndarray, int]:
-    """A sound file that is in memory, or at a path: float32 [n, channels] and its rate; `resampled` as above.
+    """A sound file that is in memory, or at a path: float32 [channels, n] and its rate; `resampled` as above.
 
     Raises:
         SmgError: as `decode_file` does, and for a file that cannot be read.

@@ -88,7 +88,7 @@ class Worker:
             path = folder / f"sound{Path(name).suffix}"
             saved = named.save(str(path), output=job.output)
             warnings += saved.warnings
-            files.append((saved.seed, round(len(saved.samples) / saved.rate, 6), path.read_bytes()))
+            files.append((saved.seed, round(saved.seconds, 6), path.read_bytes()))
         return tuple(files), tuple(dict.fromkeys(warnings))
 
 

@@ -52,9 +52,9 @@ def _measure(file: str) -> dict:
     peak = peak_of(audio.samples)
     return {
         "file": file,
-        "seconds": round(len(audio.samples) / audio.rate, 6),
+        "seconds": round(audio.samples.shape[1] / audio.rate, 6),
         "sample_rate": audio.rate,
-        "channels": audio.samples.shape[1],
+        "channels": len(audio.samples),
         "format": audio.format,
         "subtype": audio.subtype,
         "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),

@@ -133,17 +133,16 @@ def _report(sound, file: str, image: str | None, original: str | None) -> dict:
 
     options = sound.options.to_dict()
     del options["num"]
-    seconds = len(sound.samples) / sound.rate
     identical = {} if original is None else {"identical": same_samples(file, original)}
     return options | {
         "file": file,
         "image": image,
-        "seconds": round(seconds, 6),
+        "seconds": round(sound.seconds, 6),
         "sample_rate": sound.rate,
         "seed": sound.seed,
         "score": None if sound.score is None else round(float(sound.score), 4),
         "seconds_taken": round(sound.seconds_taken, 3),
-        "real_time_factor": round(sound.seconds_taken / seconds, 4),
+        "real_time_factor": round(sound.seconds_taken / sound.seconds, 4),
         "warnings": list(sound.warnings),
         **identical,
     }

@@ -48,7 +48,7 @@ def show(
             audio = read_audio(file)
             for note in audio.notes:
                 say(f"smg: warning: {note}", error=True)
-            seconds = len(audio.samples) / audio.rate
+            seconds = audio.samples.shape[1] / audio.rate
             boxes = _boxes(file, seconds)
             if output:
                 across, height, wave_height = IMAGE_SIZE
@@ -117,7 +117,7 @@ def _document(file: str, audio, seconds: float, boxes: tuple, output: str | None
         "image": output,
         "seconds": round(seconds, 6),
         "sample_rate": audio.rate,
-        "channels": audio.samples.shape[1],
+        "channels": len(audio.samples),
         "peak_db": _peak(audio),
         "new": [asdict(box) for box in boxes],
     }

@@ -105,7 +105,7 @@ def _small(sources: list[Path], kilobits: int | None, hold_out: frozenset[str]) 
             except SmgError:
                 continue
             small = io.BytesIO()
-            x = soxr.resample(x.mean(1), rate, RATE)
+            x = soxr.resample(x.mean(0), rate, RATE)
             soundfile.write(small, x, RATE, format="OGG", subtype="OPUS", compression_level=level)
             yield small.getvalue(), about
 

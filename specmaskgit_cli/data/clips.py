@@ -235,7 +235,7 @@ class _CacheWriter:
             x, rate = read_sound(audio, self.config.sample_rate)
         except SmgError as error:
             return str(error)
-        x = x.mean(1)
+        x = x.mean(0)
         if np.abs(x).max() < 1e-4:
             return "is silent"
         x = soxr.resample(x, rate, self.config.sample_rate)

@@ -66,7 +66,7 @@ class Contents:
 
 
 def read_sound(audio: Path | Member, resampled: int) -> tuple[np.ndarray, int]:
-    """The samples of a sound, float32 [n, channels], and its rate; `resampled` is the rate it will be brought to.
+    """The samples of a sound, float32 [channels, n], and its rate; `resampled` is the rate it will be brought to.
 
     Raises:
         SmgError: it cannot be decoded, or is out of bounds; the message is the rest of a sentence about it.

@@ -28,25 +28,25 @@ def log_power(wave: np.ndarray) -> np.ndarray:
 def true_mel(pipe: Pipeline, wave: np.ndarray, low: np.ndarray, cutoff: float) -> np.ndarray:
     """The extension of `low` [n] if the model knew the spectrogram of the whole `wave` [n]: what is left is phase."""
     cfg = pipe.config.mel
-    heard = excerpt(low[:, None], cfg.sample_rate, pipe.config)
+    heard = excerpt(low[None], cfg.sample_rate, pipe.config)
     size = len(heard.wave)
     full = np.pad(wave * np.float32(heard.gain), (0, size - len(wave)))
     fresh = fresh_cells((cfg.n_mels, size // cfg.hop_length), 0, size, cutoff, None, cfg)
     known = Known(heard.wave, fresh, np.ones(size, bool))
     made = heard.mono(mel_to_waveform(pipe.runtime, log_mel(full, cfg), np.random.default_rng(0), known), len(low))
-    out = low[:, None] + band((made - low)[:, None], cfg.sample_rate, cutoff / FLANK, None)
-    return (out + air(out, cfg.sample_rate, cfg.f_max))[:, 0]
+    out = low + band((made - low)[None], cfg.sample_rate, cutoff / FLANK, None)
+    return (out + air(out, cfg.sample_rate, cfg.f_max))[0]
 
 
 def brick_wall(wave: np.ndarray, rate: int, cutoff: float) -> np.ndarray:
     """[n] without what lies above the cut-off."""
-    return band(wave[:, None], rate, None, cutoff)[:, 0]
+    return band(wave[None], rate, None, cutoff)[0]
 
 
 def mirrored(low: np.ndarray, rate: int, cutoff: float) -> np.ndarray:
     """The band below the cut-off folded up: modulation by twice the cut-off, of which the part above it is added."""
     shifted = 2 * low * np.cos(2 * np.pi * 2 * cutoff * np.arange(len(low)) / rate)
-    return low + band(shifted[:, None].astype(np.float32), rate, cutoff, 2 * cutoff)[:, 0]
+    return low + band(shifted[None].astype(np.float32), rate, cutoff, 2 * cutoff)[0]
 
 
 def sloped_noise(low: np.ndarray, rate: int, cutoff: float) -> np.ndarray:
@@ -60,11 +60,11 @@ def sloped_noise(low: np.ndarray, rate: int, cutoff: float) -> np.ndarray:
     places = np.fft.rfftfreq(size, 1 / rate)
     shaped = np.fft.rfft(noise, size) * 10 ** (slope * np.log2(np.maximum(places, cutoff) / cutoff))
     shaped = np.fft.irfft(shaped, size)[: len(low)].astype(np.float32)
-    below = band(low[:, None], rate, cutoff / 2, cutoff)[:, 0]
+    below = band(low[None], rate, cutoff / 2, cutoff)[0]
     size = round(0.05 * rate)
     envelope = np.sqrt(np.convolve(below**2, np.ones(size) / size, mode="same"))
     density = np.sqrt(rate / 2 / (cutoff / 2))  # noise fills the whole band, the octave only this part of it
-    return low + band((shaped * envelope * density)[:, None].astype(np.float32), rate, cutoff, None)[:, 0]
+    return low + band((shaped * envelope * density)[None].astype(np.float32), rate, cutoff, None)[0]
 
 
 def interpolated(silent: np.ndarray, gap: slice, pipe: Pipeline) -> np.ndarray:

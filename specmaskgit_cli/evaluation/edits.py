@@ -113,12 +113,12 @@ def measure_extension(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measure
     low-passed clip, the extended one, what a vocoder makes of its spectrogram without low-frequency replacement, two
     extensions without a model, and one from the true spectrogram. Nothing for a clip that ends low by itself."""
     rate, top = pipe.config.mel.sample_rate, pipe.config.mel.f_max
-    own = find_cutoff(wave[:, None], rate)
+    own = find_cutoff(wave[None], rate)
     if own is not None and own < FULL * top:
         return {}, {}
     low = brick_wall(wave, rate, CUTOFF)
     sound, seconds = _timed(pipe, low, ExtendOptions("clip", cutoff=CUTOFF, **common))
-    made = sound.samples[:, 0]
+    made = sound.samples[0]
     vocoded = pipe.engine.vocode(sound.mel, np.random.default_rng(0))[: len(wave)]
     vocoded *= np.sqrt(np.mean(made**2) / max(np.mean(vocoded**2), 1e-12))
     versions = {
@@ -159,7 +159,7 @@ def measure_inpainting(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measur
     silent = wave.copy()
     silent[gap] = 0
     sound, seconds = _timed(pipe, silent, InpaintOptions("clip", boxes=(Box(start, end),), **common))
-    made = sound.samples[:, 0]
+    made = sound.samples[0]
     outside = np.ones(len(wave), bool)
     outside[gap] = False
     versions = {"inpainted": made, "silence": silent, "interpolated": interpolated(silent, gap, pipe)}
@@ -178,7 +178,7 @@ def measure_continuation(pipe: Pipeline, wave: np.ndarray, common: dict) -> Meas
     half = wave[: len(wave) // 2]
     options = ContinueOptions("clip", seconds=CONTINUE_SECONDS, **common)
     sound, seconds = _timed(pipe, half, options)
-    made = sound.samples[:, 0]
+    made = sound.samples[0]
     return {
         "step_db": _step(made, len(half), rate),
         "step_db_original": _step(wave, len(half), rate),
@@ -190,7 +190,7 @@ def measure_continuation(pipe: Pipeline, wave: np.ndarray, common: dict) -> Meas
 def measure_loop(pipe: Pipeline, wave: np.ndarray, common: dict) -> Measured:
     """Change of the spectrum and of the waveform over the join, relative to the median within the sound; 1 is none."""
     sound, seconds = _timed(pipe, wave, LoopOptions("clip", **common))
-    made = sound.samples[:, 0]
+    made = sound.samples[0]
     spectral, sample = seam_ratio(made)
     before, before_sample = seam_ratio(wave)
     return {
@@ -247,7 +247,7 @@ def seam_ratio(wave: np.ndarray) -> tuple[float, float]:
 
 def _timed(pipe: Pipeline, wave: np.ndarray, options):
     started = time.perf_counter()
-    (sound,) = pipe.make(options, source=Source(wave[:, None], pipe.config.mel.sample_rate))
+    (sound,) = pipe.make(options, source=Source(wave[None], pipe.config.mel.sample_rate))
     return sound, time.perf_counter() - started
 
 

@@ -11,6 +11,7 @@ from .layers import gelu
 
 STEM = 4  # both strides of the first convolution
 TEMPORAL_BLOCKS = 2
+FRAME_SECONDS = 0.0116  # what the tower calls a frame: the mean of as many of the mel as last about so long
 
 
 class _Block(nn.Module):
@@ -53,6 +54,7 @@ class AudioTower(nn.Module):
         stages = max(1, config.layers - 1)
         widths = [config.width * 2**stage for stage in range(stages)]
         self.stride = STEM * 2 ** (stages - 1)
+        self.pool = mel.frames(FRAME_SECONDS)
         self.bands = -(-mel.n_mels // self.stride) * self.stride
         self.scale_min, self.scale_max = mel.scale_min, mel.scale_max
         self.stem = nn.Conv2d(1, widths[0], STEM, stride=STEM)
@@ -75,7 +77,9 @@ class AudioTower(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """mel: natural-log [B, n_mels, frames], any number of frames from 1. Returns unit-length [B, dim]."""
         x = ((mel - self.scale_min) / (self.scale_max - self.scale_min) * 2 - 1).clamp(-1, 1)
-        x = F.pad(x, (0, -x.shape[2] % self.stride, 0, self.bands - x.shape[1]), value=-1.0)
+        x = F.pad(x, (0, -x.shape[2] % (self.stride * self.pool), 0, self.bands - x.shape[1]), value=-1.0)
+        if self.pool > 1:
+            x = x.unflatten(2, (-1, self.pool)).mean(3)
         loudness = x.mean(1).unflatten(1, (-1, self.stride)).amax(2)  # [B, columns]
         loudness = loudness - loudness.amax(1, keepdim=True)
 

@@ -95,7 +95,7 @@ class Sounds:
 
     def _keep(self, path: Path, about: dict) -> dict:
         audio = read_audio(path, MAX_SAMPLES)
-        if (seconds := len(audio.samples) / audio.rate) > MAX_SECONDS and about["task"] == "upload":
+        if (seconds := audio.samples.shape[1] / audio.rate) > MAX_SECONDS and about["task"] == "upload":
             raise SmgError(f"the sound lasts {seconds:.0f} s; use one of up to {MAX_SECONDS} s")
         if audio.format not in MEDIA_TYPES:
             raise SmgError(f"{path} is {audio.format}; convert it to WAV, FLAC, OGG or MP3")
@@ -107,7 +107,7 @@ class Sounds:
             "id": id,
             "seconds": round(seconds, 3),
             "rate": audio.rate,
-            "channels": audio.samples.shape[1],
+            "channels": len(audio.samples),
             **about,
         }
         size = path.stat().st_size + image.stat().st_size

@@ -24,7 +24,7 @@ def finish(
     """Apply the options of the output; without any, the samples stay as they are.
 
     Args:
-        samples: float32 [n] or [n, channels].
+        samples: float32 [channels, n].
         gain: by what a generated sound was scaled to its peak of -1 dBFS; None for an edit, which keeps its level.
         loop: the end runs into the beginning, and has to after resampling too.
         unlimited: samples beyond [-1, 1] can be stored.
@@ -35,8 +35,7 @@ def finish(
     Raises:
         UsageError: it would be larger than `bounds` allow.
     """
-    channels = output.channels or samples.size // max(1, len(samples))
-    check_result(len(samples) / rate, output.rate or rate, channels)
+    check_result(samples.shape[1] / rate, output.rate or rate, output.channels or len(samples))
     made, warnings = samples, []
     if gain is not None and not output.normalize:
         made = made / np.float32(gain)
@@ -70,21 +69,17 @@ def finish(
 
 
 def _with_channels(x: np.ndarray, count: int) -> np.ndarray:
-    """Mixed to mono, [n], or as two channels: those it has, or the mix twice."""
-    if count == 1:
-        return to_mono(x)
-    if x.ndim == 2 and x.shape[1] == 2:
-        return x
-    return np.repeat(to_mono(x)[:, None], 2, axis=1)
+    """Those that it has, where they are so many; or else the mix of them, so many times."""
+    return x if len(x) == count else np.tile(to_mono(x), (count, 1))
 
 
 def _at_rate(x: np.ndarray, rate: int, wanted: int, loop: bool) -> np.ndarray:
     """Resampled to the length that is nearest; a loop as if it went on before and after."""
     if rate == wanted:
         return x
-    length = round(len(x) * wanted / rate)
-    lead = min(len(x), round(_WRAP_SECONDS * rate)) if loop else 0
-    around = np.concatenate([x[len(x) - lead :], x, x[:lead]]) if loop else x
-    made = resample(around, rate, wanted)[round(lead * wanted / rate) :][:length]
-    missing = length - len(made)
-    return np.pad(made, [(0, missing), *[(0, 0)] * (made.ndim - 1)]) if missing > 0 else made
+    length = round(x.shape[1] * wanted / rate)
+    lead = min(x.shape[1], round(_WRAP_SECONDS * rate)) if loop else 0
+    around = np.concatenate([x[:, x.shape[1] - lead :], x, x[:, :lead]], axis=1) if loop else x
+    made = resample(around, rate, wanted)[:, round(lead * wanted / rate) :][:, :length]
+    missing = length - made.shape[1]
+    return np.pad(made, ((0, 0), (0, missing))) if missing > 0 else made

@@ -21,7 +21,7 @@ class Sound:
     """A finished sound.
 
     Attributes:
-        samples: float32 in [-1, 1], [n], or [n, channels] where a file was edited.
+        samples: float32 in [-1, 1], [channels, n].
         rate: samples a second.
         mel: the spectrogram it was made from, natural-log [n_mels, frames].
         seed: what makes it again.
@@ -84,8 +84,13 @@ class Sound:
         """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""
         if not task_of(self.options).edits:
             return save_spectrogram(image, self.mel, self.mel_config)
-        boxes = self.options.new_parts(len(self.samples) / self.rate)
+        boxes = self.options.new_parts(self.seconds)
         save_view(image, view(self.samples, self.rate, None, MIN_PIXELS, 0, boxes), bool(boxes))
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples.shape[1] / self.rate
 
     @property
     def loops(self) -> bool:

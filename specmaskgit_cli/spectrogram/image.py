@@ -87,7 +87,7 @@ def view(
     """A picture of a sound: its waveform above its spectrogram, in which boxes are outlined.
 
     Args:
-        samples: float32 [n] or [n, channels].
+        samples: float32 [n] or [channels, n].
         width: pixels; None is one a frame, within limits.
         height: of the spectrogram, and wave_height of the waveform, which may be 0.
         line: width of the outlines.
@@ -95,16 +95,16 @@ def view(
     Returns:
         uint8 [wave_height + height, width], entries of `palette(bool(boxes))`.
     """
-    samples = samples.reshape(len(samples), -1)[:, :_CHANNELS]
+    samples = np.atleast_2d(samples)[:_CHANNELS]
     cfg = view_config(rate)
-    width = width or min(MAX_WIDTH, max(MIN_PIXELS, len(samples) // cfg.hop_length))
+    width = width or min(MAX_WIDTH, max(MIN_PIXELS, samples.shape[1] // cfg.hop_length))
     # By power: channels that cancel each other are seen, and short sounds do not vanish in a narrow picture.
-    power = sum(np.exp(2 * log_mel(channel, cfg)) for channel in samples.T) / samples.shape[1]
+    power = sum(np.exp(2 * log_mel(channel, cfg)) for channel in samples) / len(samples)
     power = _resized(_resized(power, width).T, height).T
     shades = _shades(0.5 * np.log(power), cfg)
     if boxes:
         shades = np.minimum(shades, MARK - 1)
-        _outline(shades, boxes, len(samples) / rate, cfg, line)
+        _outline(shades, boxes, samples.shape[1] / rate, cfg, line)
     return np.concatenate([_waveform(samples, width, wave_height), shades])
 
 
@@ -123,12 +123,12 @@ def _waveform(samples: np.ndarray, width: int, height: int) -> np.ndarray:
     pixels = np.zeros((height, width), np.uint8)
     if not height:
         return pixels
-    starts = _starts(len(samples), width)
+    starts = _starts(samples.shape[1], width)
     peak = peak_of(samples) or 1.0
     # -1 to 1 as rows from the lowest to the highest.
     low, high = (
         (1 - reduce.reduceat(ends, starts) / peak) / 2 * (height - 1)
-        for reduce, ends in ((np.minimum, samples.min(axis=1)), (np.maximum, samples.max(axis=1)))
+        for reduce, ends in ((np.minimum, samples.min(axis=0)), (np.maximum, samples.max(axis=0)))
     )
     rows = np.arange(height)[:, None]
     pixels[(rows >= np.round(high)) & (rows <= np.round(low))] = WAVE

@@ -51,7 +51,7 @@ class Result:
     """What a task returns.
 
     Attributes:
-        samples: float32 at `rate`, [n] where they were generated, [n, channels] where a sound was edited.
+        samples: float32 [channels, n] at `rate`.
         mel: the spectrogram of the part that was made, natural-log [n_mels, frames].
         notes: remarks for the user, a line each.
         options: the options of the task where it found out one that was left open, so that the file can tell it.

@@ -34,8 +34,8 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     config, backward = engine.config, options.before
     cfg, column = config.mel, config.column_samples
     window_seconds = config.generator.max_columns * column / cfg.sample_rate
-    length = min(len(source.samples), round(window_seconds * source.rate))
-    near = source.samples[:length] if backward else source.samples[-length:]
+    length = min(source.samples.shape[1], round(window_seconds * source.rate))
+    near = source.samples[:, :length] if backward else source.samples[:, -length:]
     if draw.condition is None and not near.any():
         where = "begins" if backward else "ends"
         raise UsageError(f"{source.name} {where} in silence; say with a prompt what should be there")
@@ -68,37 +68,40 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     new = _levelled(brightened(new, source.rate, cfg.f_max, near), near, source.rate, backward)
     new = _joined(new, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
-    return Result(np.concatenate(parts), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
+    return Result(np.concatenate(parts, axis=1), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
 
 
 def _at_rate(clip, pieces, context: int, backward: bool, length: int) -> np.ndarray:
-    """The new pieces as [length, channels] at the input's rate, resampled together with the context they follow."""
+    """The new pieces as [channels, length] at the input's rate, resampled together with the context they follow."""
     whole = np.concatenate(pieces[::-1] if backward else pieces)
     if backward:  # resampled in reverse, so that sample 0 is at the join in both directions
-        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[::-1]
+        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[:, ::-1]
     skip = round(context * clip.rate / clip.model_rate)
-    return clip.back(whole, skip + length)[skip:]
+    return clip.back(whole, skip + length)[:, skip:]
 
 
 def _levelled(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
     """`new` beginning as loud as `near` ends: the vocoder does not quite keep the level of a spectrogram."""
     if backward:
-        return _levelled(new[::-1], near[::-1], rate, False)[::-1]
+        return _levelled(new[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
     count = round(LEVEL_SECONDS * rate)
-    found, wanted = (float(np.sqrt(np.mean(np.square(x), dtype=np.float64))) for x in (new[:count], near[-count:]))
+    found, wanted = (
+        float(np.sqrt(np.mean(np.square(x), dtype=np.float64))) for x in (new[:, :count], near[:, -count:])
+    )
     gain = np.clip(wanted / max(found, 1e-9), 1 / MAX_GAIN, MAX_GAIN)
     # Constant over what was compared, then back to 1.
-    past = np.maximum(0, np.arange(len(new)) - count) / (SETTLE_SECONDS * rate)
-    return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)[:, None]
+    past = np.maximum(0, np.arange(new.shape[1]) - count) / (SETTLE_SECONDS * rate)
+    return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)
 
 
 def _joined(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
     """`new` without a jump where it meets `near`: it fades in over the input mirrored at its last sample."""
     if backward:
-        return _joined(new[::-1], near[::-1], rate, False)[::-1]
-    count = min(round(JOIN_SECONDS * rate), len(new), len(near) - 1)
-    mirrored = np.pad(near, ((0, count), (0, 0)), mode="reflect", reflect_type="odd")[len(near) :]
-    rise = ((np.arange(count) + 0.5) / max(count, 1))[:, None].astype(np.float32)
+        return _joined(new[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
+    length = near.shape[1]
+    count = min(round(JOIN_SECONDS * rate), new.shape[1], length - 1)
+    mirrored = np.pad(near, ((0, 0), (0, count)), mode="reflect", reflect_type="odd")[:, length:]
+    rise = ((np.arange(count) + 0.5) / max(count, 1)).astype(np.float32)
     joined = new.copy()
-    joined[:count] = new[:count] * rise + mirrored * (1 - rise)
+    joined[:, :count] = new[:, :count] * rise + mirrored * (1 - rise)
     return fade(joined, rate, 0.0)

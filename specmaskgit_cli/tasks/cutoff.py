@@ -17,7 +17,7 @@ STEEPEST = -12.0  # dB an octave that passes for natural
 
 
 def find_cutoff(samples: np.ndarray, rate: int) -> float | None:
-    """The frequency in Hz above which samples [n, channels] have nothing, or None if they reach half the rate.
+    """The frequency in Hz above which samples [channels, n] have nothing, or None if they reach half the rate.
 
     The mean spectrum is searched for a drop of 20 dB within a third of an octave that it does not recover from; the
     cut-off is where it is 3 dB down. Without one, for a knee: the frequency from which the spectrum stays more than
@@ -66,13 +66,13 @@ def spectrum(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies in Hz up to 98 % of half the rate, and the mean power there in dB, smoothed over 60 Hz."""
     size = N_FFT if rate >= 16000 else N_FFT // 2
     hann = np.hanning(size + 1)[:-1]
-    last = max(0, len(samples) - size)
+    last = max(0, samples.shape[1] - size)
     starts = np.unique(np.linspace(0, last, min(MAX_FRAMES, 1 + last // (size // 2))).astype(int))
     power = np.zeros(size // 2 + 1)
     for start in starts:
-        frame = samples[start : start + size]
-        frame = np.pad(frame, ((0, size - len(frame)), (0, 0))) * hann[:, None]
-        power += (np.abs(np.fft.rfft(frame, axis=0)) ** 2).sum(axis=1)
+        frame = samples[:, start : start + size]
+        frame = np.pad(frame, ((0, 0), (0, size - frame.shape[1]))) * hann
+        power += (np.abs(np.fft.rfft(frame)) ** 2).sum(axis=0)
     hz = np.fft.rfftfreq(size, 1 / rate)
     width = max(1, round(60 / hz[1]))
     level = 10 * np.log10(np.convolve(power / len(starts), np.ones(width) / width, mode="same") + 1e-14)

@@ -57,14 +57,14 @@ def run(engine: Engine, draw: Draw, source: Source, options: ExtendOptions) -> R
     samples = samples.copy() if samples is source.samples else samples
     column = config.column_samples * rate / config.mel.sample_rate
     window, overlap = int(config.generator.max_columns * column), int(engine.context * column)
-    starts = list(range(0, max(1, len(samples) - overlap), window - overlap))
-    original = samples[:0]  # of the overlap, before anything was added to it
+    starts = list(range(0, max(1, samples.shape[1] - overlap), window - overlap))
+    original = samples[:, :0]  # of the overlap, before anything was added to it
     levels = None
     for index, start in enumerate(starts):
-        part = samples[start : start + window]
-        done = max(0, len(original) - round(REMADE_SECONDS * rate))
-        low = np.concatenate([original, part[len(original) :]])
-        original = low[window - overlap :]
+        part = samples[:, start : start + window]
+        done = max(0, original.shape[1] - round(REMADE_SECONDS * rate))
+        low = np.concatenate([original, part[:, original.shape[1] :]], axis=1)
+        original = low[:, window - overlap :]
         part[:], mel, levels = _extend_window(
             engine, draw.part(index, len(starts)), part, low, done, rate, cutoff, levels
         )
@@ -77,12 +77,12 @@ def _extend_window(
     engine: Engine, draw: Draw, part: np.ndarray, low: np.ndarray, done: int, rate: int, cutoff: float,
     before: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
-    """`part` [m, channels], of which `done` samples are extended already, extended throughout; its mel; and the levels
+    """`part` [channels, m], of which `done` samples are extended already, extended throughout; its mel; and the levels
     [steps, bands] its new bands were brought to, if they were, at the level of the part itself.
 
     `low` is the same without what was added, `before` the levels of the window before.
     """
-    config = engine.config
+    config, length = engine.config, part.shape[1]
     if not part.any():
         return part, log_mel(np.zeros(config.column_samples), config.mel), None
     clip = excerpt(part, rate, config)
@@ -92,21 +92,21 @@ def _extend_window(
     fresh |= fresh_cells(fresh.shape, begin, len(clip.wave), cutoff / WEAK, None, cfg)
     free = np.arange(len(clip.wave)) >= begin
     made = regenerate(engine, draw, clip.wave, fresh, free, TRUST, STRADDLE)
-    made += air(made[:, None], cfg.sample_rate, cfg.f_max)[:, 0]
+    made += air(made[None], cfg.sample_rate, cfg.f_max)[0]
     known, levels = known_bands(cutoff, cfg, config.envelope.bands), None
     if config.envelope.width and known.any():
         gain = 2 * np.log(clip.gain)
-        levels = _levels(engine, clip.wave, clip.place(len(part)), known) - gain
+        levels = _levels(engine, clip.wave, clip.place(length), known) - gain
         if before is not None:
             levels = carried(levels, before, engine.context * config.column_samples // step_samples(cfg))
         made = impose(made, levels + gain, known, CONFIDENCE, cfg)
     # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
-    mono = clip.mono(made, len(part))[:, None]
+    mono = clip.mono(made, length)
     shares = _shares(band(low, rate, cutoff / 2, cutoff), clip.mix, rate)
     change = band(mono * shares - low, rate, cutoff / FLANK, None)
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
-    rise = np.clip((np.arange(len(part)) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(len(part))
-    rise = rise.astype(np.float32)[:, None]
+    rise = np.clip((np.arange(length) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(length)
+    rise = rise.astype(np.float32)
     return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg), levels
 
 
@@ -128,14 +128,15 @@ def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:
 
 
 def _shares(low: np.ndarray, mix: np.ndarray, rate: int) -> np.ndarray:
-    """Level of each channel relative to the mono sum, followed over time: float32 [n, channels]."""
+    """Level of each channel relative to the mono sum, followed over time: float32 [channels, n]."""
     hop = max(1, round(ENVELOPE_SECONDS * rate))
-    count = -(-len(low) // hop)
-    blocks = np.pad(low, ((0, count * hop - len(low)), (0, 0))).reshape(count, hop, -1)
-    each = np.sqrt(np.mean(np.square(blocks), axis=1, dtype=np.float64))
-    mono = np.sqrt(np.mean(np.square(blocks @ mix), axis=1, dtype=np.float64))[:, None]
+    channels, length = low.shape
+    count = -(-length // hop)
+    blocks = np.pad(low, ((0, 0), (0, count * hop - length))).reshape(channels, count, hop)
+    each = np.sqrt(np.mean(np.square(blocks), axis=2, dtype=np.float64))
+    mono = np.sqrt(np.mean(np.square(np.tensordot(mix, blocks, 1)), axis=1, dtype=np.float64))
     # Where all is silent the channels are alike; where they cancel each other the sum says nothing of them.
     floor = 1e-4 * each.max() + 1e-9
-    ratio = (each + floor) / (np.maximum(mono, 0.25 * each.mean(axis=1, keepdims=True)) + floor)
-    centres, places = (np.arange(count) + 0.5) * hop, np.arange(len(low))
-    return np.stack([np.interp(places, centres, share) for share in ratio.T], axis=1).astype(np.float32)
+    ratio = (each + floor) / (np.maximum(mono, 0.25 * each.mean(axis=0)) + floor)
+    centres, places = (np.arange(count) + 0.5) * hop, np.arange(length)
+    return np.stack([np.interp(places, centres, share) for share in ratio]).astype(np.float32)

@@ -15,7 +15,7 @@ from .loop import JOIN_SECONDS, close_loop
 
 
 def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> Result:
-    """A sound exactly as long as asked for, [n], its peak at -1 dBFS: of several candidates the one that fits best.
+    """A sound exactly as long as asked for, mono, its peak at -1 dBFS: of several candidates the one that fits best.
 
     The ends are faded against clicks, or joined where the sound is to loop.
     """
@@ -31,11 +31,11 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
         best = int(np.argmax(scores))
         score = scores[best]
     mel, draw = mels[best], candidates[best]
-    samples = engine.vocode(mel, draw.rng)[: round(options.seconds * rate)]
+    samples = engine.vocode(mel, draw.rng)[None, : round(options.seconds * rate)]
     if not options.loop:
         samples = fade(samples, rate)  # first, as the peak may lie where the sound fades
         return Result(normalize_peak(samples), rate, mel, score=score, gain=peak_gain(samples))
     condition = engine.prompts.drawn(draw.condition, draw.rng, variety=options.variety, style_share=style_share)
     closing = replace(draw, condition=condition, progress=Share())
-    closed = close_loop(engine, closing, samples[:, None], rate, JOIN_SECONDS)[0][:, 0]
+    closed = close_loop(engine, closing, samples, rate, JOIN_SECONDS)[0]
     return Result(normalize_peak(closed), rate, mel, score=score, gain=peak_gain(closed))

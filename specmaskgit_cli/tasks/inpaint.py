@@ -37,8 +37,8 @@ def run(engine: Engine, draw: Draw, source: Source, options: InpaintOptions) -> 
     boxes = tuple(box.within(source.seconds) for box in options.boxes)
     groups = neighbourhoods(engine, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
-        samples[start:stop], mel = repaint(
-            engine, draw.part(index, len(groups)), samples[start:stop], source.rate, spans
+        samples[:, start:stop], mel = repaint(
+            engine, draw.part(index, len(groups)), samples[:, start:stop], source.rate, spans
         )
     return Result(samples, source.rate, mel, options=replace(options, boxes=boxes))
 
@@ -46,19 +46,19 @@ def run(engine: Engine, draw: Draw, source: Source, options: InpaintOptions) -> 
 def repaint(
     engine: Engine, draw: Draw, samples: np.ndarray, rate: int, spans: list[Span]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make the spans of samples [m, channels] anew; returns them with the spans replaced, and the mel [n_mels, frames].
+    """Make the spans of samples [channels, m] anew; returns them with the spans replaced, and the mel [n_mels, frames].
 
     Outside the spans the samples are returned as they are. Those inside blend in over 30 ms at the span's ends.
 
     Raises:
         UsageError: there is neither a prompt nor a sound beside the spans to go by.
     """
-    config = engine.config
+    config, length = engine.config, samples.shape[1]
     whole = [span for span in spans if span.low is None and span.high is None]
-    stays = np.ones(len(samples), bool)
+    stays = np.ones(length, bool)
     for span in whole:
         stays[span.start : span.stop] = False
-    if draw.condition is None and not np.any(samples[stays]):
+    if draw.condition is None and not np.any(samples[:, stays]):
         raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
     clip = excerpt(samples, rate, config, stays)
     cfg = config.mel
@@ -79,18 +79,18 @@ def repaint(
         new = brightened(new, rate, cfg.f_max, _around(samples, whole, rate))
     result = samples.copy()
     for span in sorted(spans, key=whole.__contains__):
-        inside = slice(span.start, span.stop)
+        inside = np.s_[:, span.start : span.stop]
         change = new - result if span in whole else band(changed - result, rate, span.low, span.high)
-        result[inside] += (plateau(len(samples), span.start, span.stop, rate)[:, None] * change)[inside]
+        result[inside] += (plateau(length, span.start, span.stop, rate) * change)[inside]
     return result, log_mel(made, cfg)
 
 
 def _around(samples: np.ndarray, spans: list[Span], rate: int) -> np.ndarray:
-    """Samples [m, channels], silent in the spans and faded out towards them."""
-    edge, around = round(FADE_SECONDS * rate), samples
+    """Samples [channels, m], silent in the spans and faded out towards them."""
+    edge, around, length = round(FADE_SECONDS * rate), samples, samples.shape[1]
     for span in spans:
-        start, stop = max(0, span.start - edge), min(len(samples), span.stop + edge)
-        around = around * (1 - plateau(len(samples), start, stop, rate)[:, None])
+        start, stop = max(0, span.start - edge), min(length, span.stop + edge)
+        around = around * (1 - plateau(length, start, stop, rate))
     return around
 
 
@@ -103,7 +103,7 @@ def neighbourhoods(engine: Engine, source: Source, boxes: tuple[Box, ...]) -> li
     config = engine.config
     column = config.column_samples * source.rate / config.mel.sample_rate
     window, margin = config.generator.max_columns * column, engine.context * column
-    total, spans = len(source.samples), []
+    total, spans = source.samples.shape[1], []
     for box in boxes:
         if box.end > source.seconds:
             raise UsageError(f"the span from {box.start:g} to {box.end:g} s is outside {source.name}, "

@@ -23,12 +23,12 @@ def run(engine: Engine, draw: Draw, source: Source, options: LoopOptions) -> Res
 def close_loop(
     engine: Engine, draw: Draw, samples: np.ndarray, rate: int, join: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [n, channels] as a loop of the same length, and the mel of the part around the join.
+    """Samples [channels, n] as a loop of the same length, and the mel of the part around the join.
 
     The sound is turned so that the join lies within it, and a span around it is inpainted: all of it before the join,
     to keep the attack that many sounds begin with, but for the time in which the new blends into the old.
     """
-    total = len(samples)
+    total = samples.shape[1]
     before = max(8, min(round(join * rate), total // 3))
     after = max(4, min(round(FADE_SECONDS * rate), total // 12))
     config = engine.config
@@ -36,8 +36,8 @@ def close_loop(
     # What lies around the join, at most the whole sound once.
     lead = min(before + context, total // 2 + before // 2)
     follow = min(after + context, total - lead)
-    turned = np.concatenate([samples[total - lead :], samples[:follow]])
+    turned = np.concatenate([samples[:, total - lead :], samples[:, :follow]], axis=1)
     made, mel = repaint(engine, draw, turned, rate, [Span(lead - before, lead + after)])
     result = samples.copy()
-    result[total - lead :], result[:follow] = made[:lead], made[lead:]
+    result[:, total - lead :], result[:, :follow] = made[:, :lead], made[:, lead:]
     return result, mel

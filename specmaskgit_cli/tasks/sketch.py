@@ -40,4 +40,4 @@ def run(engine: Engine, draw: Draw, source: Source, options: SketchOptions) -> R
     mel = engine.new_mel(replace(draw, condition=replace(draw.condition, contour=contour)), columns)
     rate = config.mel.sample_rate
     wave = engine.vocode(mel, draw.rng)[: round(source.seconds * rate)]
-    return Result(normalize_peak(fade(wave, rate))[:, None], rate, mel, keeps_subtype=False)
+    return Result(normalize_peak(fade(wave, rate))[None], rate, mel, keeps_subtype=False)

@@ -19,7 +19,7 @@ MAX_CHANNEL_GAIN = 4.0
 
 @dataclass(frozen=True)
 class Source:
-    """A sound to edit: float32 samples [n, channels], and what libsndfile calls the way they are stored."""
+    """A sound to edit: float32 samples [channels, n], and what libsndfile calls the way they are stored."""
 
     samples: np.ndarray
     rate: int
@@ -28,13 +28,12 @@ class Source:
     notes: tuple[str, ...] = ()  # warnings about the file
 
     def __post_init__(self):
-        if len(self.samples) < MIN_SECONDS * self.rate:
-            seconds = len(self.samples) / self.rate
-            raise UsageError(f"{self.name} lasts {seconds:.2g} s; edits need {MIN_SECONDS:g} s or more")
+        if self.seconds < MIN_SECONDS:
+            raise UsageError(f"{self.name} lasts {self.seconds:.2g} s; edits need {MIN_SECONDS:g} s or more")
 
     @property
     def seconds(self) -> float:
-        return len(self.samples) / self.rate
+        return self.samples.shape[1] / self.rate
 
     def check_whole(self, task: str) -> None:
         """Raise UsageError where a task that goes by all of the sound cannot: it is silent, or too long to be held as a
@@ -59,7 +58,7 @@ class Excerpt:
 
     Attributes:
         wave: float32 [columns * column_samples]; silent past the end of the part.
-        samples: the part itself, float32 [m, channels], at `rate`.
+        samples: the part itself, float32 [channels, m], at `rate`.
         mix: share of each channel in the mono sum, [channels].
         gain: level of `wave` relative to the mono sum.
         channels: level of each channel relative to the mono sum, [channels].
@@ -83,23 +82,23 @@ class Excerpt:
         return np.pad(mono, (0, length - len(mono)))
 
     def back(self, wave: np.ndarray, length: int | None = None) -> np.ndarray:
-        """A waveform [n] at the models' rate and level as [length, channels] at those of the part."""
-        return self.mono(wave, len(self.samples) if length is None else length)[:, None] * self.channels
+        """A waveform [n] at the models' rate and level as [channels, length] at those of the part."""
+        return self.channels[:, None] * self.mono(wave, self.samples.shape[1] if length is None else length)
 
 
 def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None) -> Excerpt:
-    """Samples [m, channels] as the models hear them. Levels are measured where bool `stays` [m] is true."""
-    measured = samples if stays is None or not stays.any() else samples[stays]
-    power = np.sqrt(np.mean(np.square(measured), axis=0, dtype=np.float64))
-    mix = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
-    level = float(np.sqrt(np.mean(np.square(measured @ mix), dtype=np.float64)))
+    """Samples [channels, m] as the models hear them. Levels are measured where bool `stays` [m] is true."""
+    measured = samples if stays is None or not stays.any() else samples[:, stays]
+    power = np.sqrt(np.mean(np.square(measured), axis=1, dtype=np.float64))
+    mix = np.full(len(samples), 1 / len(samples), np.float32)
+    level = float(np.sqrt(np.mean(np.square(mix @ measured), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
-        mix = np.eye(samples.shape[1], dtype=np.float32)[int(np.argmax(power))]
+        mix = np.eye(len(samples), dtype=np.float32)[int(np.argmax(power))]
         level = float(power.max())
-    signs = np.where((measured * (measured @ mix)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
-    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(samples.shape[1])
-    gain = peak_gain(measured @ mix, INPUT_PEAK_DB)
-    wave = resample(samples @ mix, rate, config.mel.sample_rate) * np.float32(gain)
+    signs = np.where((measured * (mix @ measured)).sum(axis=1) < 0, -1.0, 1.0)
+    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(len(samples))
+    gain = peak_gain(mix @ measured, INPUT_PEAK_DB)
+    wave = resample(mix @ samples, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))
     return Excerpt(wave, samples, rate, config.mel.sample_rate, mix, gain, channels.astype(np.float32))

@@ -33,7 +33,7 @@ def encoded(format="WAV", subtype=None, rate=RATE, times=1) -> bytes:
 
 
 WAV = encoded()
-SAMPLES = soundfile.read(io.BytesIO(WAV), dtype="float32", always_2d=True)[0]
+SAMPLES = soundfile.read(io.BytesIO(WAV), dtype="float32", always_2d=True)[0].T
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ def test_a_recorder_that_died(subtype, riff, tmp_path):
     data[4:8], data[at : at + 4] = struct.pack("<I", riff), bytes(4)
     (tmp_path / "x.wav").write_bytes(data)
     audio = read_audio(tmp_path / "x.wav")
-    whole = soundfile.read(io.BytesIO(encoded("WAV", subtype)), dtype="float32", always_2d=True)[0]
+    whole = soundfile.read(io.BytesIO(encoded("WAV", subtype)), dtype="float32", always_2d=True)[0].T
     np.testing.assert_array_equal(audio.samples, whole)
     assert "was not finished by what recorded it" in audio.notes[0]
     np.testing.assert_array_equal(decode(bytes(data), RATE)[0], whole)

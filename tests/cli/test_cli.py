@@ -61,8 +61,8 @@ class FakePipeline:
             return sound
 
         sound = types.SimpleNamespace(
-            samples=np.zeros(round(options.seconds * 22050), np.float32), rate=22050, seed=seed, options=options,
-            score=None, warnings=["far from all known sounds"], seconds_taken=0.5, save=save,
+            samples=np.zeros((1, round(options.seconds * 22050)), np.float32), rate=22050, seed=seed, options=options,
+            seconds=options.seconds, score=None, warnings=["far from all known sounds"], seconds_taken=0.5, save=save,
         )  # fmt: skip
         return sound
 

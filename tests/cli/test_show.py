@@ -104,7 +104,7 @@ def test_picture_has_the_waveform_above_the_spectrogram(folder):
 @pytest.mark.parametrize("length", [1, 7, 5000])
 @pytest.mark.parametrize("level", [0, 1, 1e12])
 def test_any_sound_can_be_seen(rate, length, level):
-    samples = np.full((length, 2), level, np.float32) * [1, -1]
+    samples = np.full((2, length), level, np.float32) * [[1], [-1]]
     boxes = (Box(0, 1e6), Box(1e6 - 1, 1e6), Box(0, 1e-9, 0, 1e-9), Box(0, 1, 999999, 1e6))
     with np.errstate(all="raise", under="ignore"):
         for line, width in ((1, 20), (2, None)):
@@ -115,7 +115,7 @@ def test_any_sound_can_be_seen(rate, length, level):
 
 def test_channels_that_cancel_each_other_are_seen(folder):
     noise = np.random.default_rng(0).standard_normal(20000).astype(np.float32) * 0.1
-    alone, both = (view(x, 22050, 50, 50, 9) for x in (noise, np.stack([noise, -noise], axis=1)))
+    alone, both = (view(x, 22050, 50, 50, 9) for x in (noise, np.stack([noise, -noise])))
     assert np.abs(alone[9:].astype(int) - both[9:]).max() <= 1 and alone[9:].mean() > 50
 
 

@@ -139,7 +139,7 @@ def folder(tmp_path_factory):
 @examples(80)
 @given(
     arrays.arrays(
-        np.float32, st.tuples(st.integers(1, 700), st.integers(1, 8)), elements=st.floats(-1, 1, width=32),
+        np.float32, st.tuples(st.integers(1, 8), st.integers(1, 700)), elements=st.floats(-1, 1, width=32),
         fill=st.just(np.float32(0.25)),
     ),
     # FLAC says rates above 65,535 Hz in tens only.

@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch, trained):
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
 def test_a_full_scale_sine_has_the_loudness_of_the_standard(rate):
     assert integrated_loudness(sine(997, 3, rate), rate) == pytest.approx(-3.01, abs=0.06)
-    both = np.stack([sine(997, 3, rate)] * 2, axis=1)
+    both = np.stack([sine(997, 3, rate)] * 2)
     assert integrated_loudness(both, rate) == pytest.approx(0, abs=0.06)
 
 
@@ -54,7 +54,7 @@ def test_loudness_agrees_with_another_meter(rate, kind):
     elif kind == "quiet":
         x *= 0.01
     meter = pyloudnorm.Meter(rate, filter_class="DeMan")
-    assert integrated_loudness(x, rate) == pytest.approx(meter.integrated_loudness(x), abs=0.05)
+    assert integrated_loudness(x.T, rate) == pytest.approx(meter.integrated_loudness(x), abs=0.05)
 
 
 def test_loudness_of_what_is_long_short_or_silent():
@@ -63,7 +63,7 @@ def test_loudness_of_what_is_long_short_or_silent():
     assert integrated_loudness(x, 48000) == pytest.approx(-3.01, abs=0.02)  # over the joins of several FFTs
     assert integrated_loudness(sine(997, 0.2), RATE) == pytest.approx(-3.0, abs=0.3)
     assert integrated_loudness(sine(400, 1, 2000), 2000) == pytest.approx(-3.8, abs=0.5)
-    for silent in (np.zeros(RATE), np.zeros((100, 2))):
+    for silent in (np.zeros(RATE), np.zeros((2, 100))):
         assert integrated_loudness(silent, RATE) == -np.inf and true_peak_db(silent, RATE) == -np.inf
 
 
@@ -82,9 +82,9 @@ def test_loudness_is_reached_unless_the_peak_forbids():
     x[5000] = 0.5
     y, reached = to_loudness(x, RATE, -16)
     assert reached < -20 and true_peak_db(y, RATE) == pytest.approx(-1, abs=0.01)
-    _, rate, warnings = finish(x, RATE, OutputOptions(lufs=-16), gain=1.0)
+    _, rate, warnings = finish(x[None], RATE, OutputOptions(lufs=-16), gain=1.0)
     assert len(warnings) == 1 and f"{reached:.1f} LUFS instead of -16" in warnings[0] and rate == RATE
-    silent, _, warnings = finish(np.zeros(RATE, np.float32), RATE, OutputOptions(lufs=-16), gain=1.0)
+    silent, _, warnings = finish(np.zeros((1, RATE), np.float32), RATE, OutputOptions(lufs=-16), gain=1.0)
     assert not silent.any() and "silent" in warnings[0]
 
 
@@ -92,29 +92,29 @@ def test_loudness_is_reached_unless_the_peak_forbids():
 def test_trimming_leaves_the_sound_and_short_fades(channels):
     x = np.concatenate([np.zeros(RATE), sine(500, 0.3), np.zeros(RATE)]).astype(np.float32)
     x += 1e-4 * np.random.default_rng(0).standard_normal(len(x)).astype(np.float32)
-    x = x if channels is None else np.stack([0 * x, x], axis=1)
+    x = x if channels is None else np.stack([0 * x, x])
     y = trim_silence(x, RATE)
-    assert len(y) / RATE == pytest.approx(0.325, abs=0.002) and y.ndim == x.ndim
-    assert np.abs(y[[0, -1]]).max() < 1e-5
+    assert y.shape[-1] / RATE == pytest.approx(0.325, abs=0.002) and y.ndim == x.ndim
+    assert np.abs(y[..., [0, -1]]).max() < 1e-5
     first = RATE + 1 - round(0.005 * RATE)  # the sine begins with a zero
     inside = round(0.01 * RATE)
-    np.testing.assert_array_equal(y[inside : inside + 6000], x[first + inside :][:6000])
+    np.testing.assert_array_equal(y[..., inside : inside + 6000], x[..., first + inside :][..., :6000])
     silent = np.zeros(100, np.float32)
     np.testing.assert_array_equal(trim_silence(silent, RATE), silent)
 
 
 def test_without_options_nothing_changes():
-    for x in (sine(100, 1), np.stack([sine(100, 1)] * 2, axis=1)):
+    for x in (sine(100, 1)[None], np.stack([sine(100, 1)] * 2)):
         for gain in (None, 2.0):
             y, rate, warnings = finish(x, RATE, OutputOptions(), gain=gain)
             assert y is x and rate == RATE and not warnings
 
 
 def test_levels_after_other_changes():
-    x = sine(5000, 0.7, level=10 ** (-1 / 20))
-    x[::2] *= 0.3  # peaks between samples
+    x = sine(5000, 0.7, level=10 ** (-1 / 20))[None]
+    x[:, ::2] *= 0.3  # peaks between samples
     made, rate, _ = finish(x, RATE, OutputOptions(rate=48000), gain=1.0)
-    assert rate == 48000 and len(made) == 33600 and decibels(made) == pytest.approx(-1, abs=0.001)
+    assert rate == 48000 and made.shape == (1, 33600) and decibels(made) == pytest.approx(-1, abs=0.001)
     raw, _, warnings = finish(x, RATE, OutputOptions(normalize=False), gain=4.0)
     np.testing.assert_allclose(raw, x / 4)
     assert not warnings
@@ -126,10 +126,10 @@ def test_levels_after_other_changes():
 
 
 def test_an_edit_keeps_its_level():
-    x = np.stack([sine(50, 0.5, level=0.2)] * 2, axis=1)
+    x = np.stack([sine(50, 0.5, level=0.2)] * 2)
     made, _, _ = finish(x, RATE, OutputOptions(rate=44100, channels=1))
-    assert made.shape == (RATE,) and decibels(made) == pytest.approx(decibels(x), abs=0.01)
-    square = np.sign(sine(300, 0.5))
+    assert made.shape == (1, RATE) and decibels(made) == pytest.approx(decibels(x), abs=0.01)
+    square = np.sign(sine(300, 0.5))[None]
     made, _, warnings = finish(square, RATE, OutputOptions(rate=48000))
     assert np.abs(made).max() <= 1 + 1e-6 and "lowered" in warnings[0]
     same, _, warnings = finish(3 * square, RATE, OutputOptions())
@@ -138,21 +138,19 @@ def test_an_edit_keeps_its_level():
 
 
 def test_channels():
-    stereo = np.stack([sine(100, 0.1), 0 * sine(100, 0.1)], axis=1)
-    shapes = {(1, 1): (2205,), (1, 2): (2205, 2), (2, 1): (2205,), (2, 2): (2205, 2), (3, 2): (2205, 2)}
-    for (given, wanted), shape in shapes.items():
-        x = {1: stereo[:, 0], 2: stereo, 3: np.concatenate([stereo, stereo[:, :1]], axis=1)}[given]
-        assert finish(x, RATE, OutputOptions(channels=wanted))[0].shape == shape
-    np.testing.assert_allclose(finish(stereo, RATE, OutputOptions(channels=1))[0], stereo[:, 0] / 2)
+    three = np.stack([sine(100, 0.1), 0 * sine(100, 0.1), sine(100, 0.1)])
+    for given, wanted in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2)):
+        assert finish(three[:given], RATE, OutputOptions(channels=wanted))[0].shape == (wanted, 2205)
+    np.testing.assert_allclose(finish(three[:2], RATE, OutputOptions(channels=1))[0], three[:1] / 2)
 
 
 def test_a_resampled_loop_still_closes():
-    x = sine(100, 1, level=0.5)
-    ideal = sine(100, 1, 48000, 0.5)
+    x = sine(100, 1, level=0.5)[None]
+    ideal = sine(100, 1, 48000, 0.5)[None]
     closed = finish(x, RATE, OutputOptions(rate=48000), loop=True)[0]
     np.testing.assert_allclose(closed, ideal, atol=1e-3)
-    cosine = sine(100, 1, level=0.5, phase=np.pi / 2)
-    ideal = sine(100, 1, 48000, 0.5, np.pi / 2)
+    cosine = sine(100, 1, level=0.5, phase=np.pi / 2)[None]
+    ideal = sine(100, 1, 48000, 0.5, np.pi / 2)[None]
     assert np.abs(finish(cosine, RATE, OutputOptions(rate=48000), loop=True)[0] - ideal).max() < 1e-3
     assert np.abs(finish(cosine, RATE, OutputOptions(rate=48000))[0] - ideal).max() > 0.01
 
@@ -231,10 +229,12 @@ def test_an_edit_as_asked(folder):
     soundfile.write("loud.wav", loud, 8000, subtype="FLOAT")
     inpaint = ["inpaint", "loud.wav", "--start", "0.5", "--end", "0.6", "--seed", "1", *FEW, "-q"]
     assert run([*inpaint, "-o", "same.wav"]) == 0
-    np.testing.assert_array_equal(read_audio("same.wav").samples[:4000], loud[:4000])  # beyond full scale, as it was
+    np.testing.assert_array_equal(
+        read_audio("same.wav").samples[:, :4000], loud[:4000].T
+    )  # beyond full scale, as it was
     assert run([*inpaint, "-o", "low.wav", "--lufs", "-30", "--channels", "1", "--bits", "24"]) == 0
     low = read_audio("low.wav")
-    assert low.samples.shape == (8000, 1) and low.subtype == "PCM_24"
+    assert low.samples.shape == (1, 8000) and low.subtype == "PCM_24"
     assert integrated_loudness(low.samples, 8000) == pytest.approx(-30, abs=0.1)
 
 

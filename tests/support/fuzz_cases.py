@@ -48,7 +48,7 @@ class Material:
         rng = np.random.default_rng(0)
         t = np.arange(8000) / 22050
         mono = (np.sin(2 * np.pi * 440 * t) * 0.4 + rng.normal(size=len(t)) * 0.02).astype(np.float32)
-        stereo = np.stack([mono, mono[::-1]], 1)
+        stereo = np.stack([mono, mono[::-1]])
         write_audio(folder / "like.wav", mono, 22050)
         digest = sha256(folder / "like.wav")
         about = {"model": "m", "model_hash": "0" * 12, "source": "default", "backend": "onnx"}

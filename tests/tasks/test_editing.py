@@ -30,15 +30,15 @@ def pipe(trained):
 
 
 def noise(seconds, rate=22050, channels=1, seed=0):
-    samples = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)) * 0.1
+    samples = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)).T * 0.1
     return np.round(samples * 32768).astype(np.float32) / 32768
 
 
 def low_passed(samples, rate, cutoff, order):
     """The magnitude response of a Butterworth filter, without its phase."""
-    spectrum, hz = np.fft.rfft(samples, axis=0), np.fft.rfftfreq(len(samples), 1 / rate)
+    spectrum, hz = np.fft.rfft(samples), np.fft.rfftfreq(samples.shape[1], 1 / rate)
     response = 1 / np.sqrt(1 + (hz / cutoff) ** (2 * order))
-    return np.fft.irfft(spectrum * response[:, None], len(samples), axis=0).astype(np.float32)
+    return np.fft.irfft(spectrum * response, samples.shape[1]).astype(np.float32)
 
 
 def draw(pipe) -> Draw:
@@ -48,7 +48,7 @@ def draw(pipe) -> Draw:
 
 def changed(a, b):
     """First and last sample (exclusive) that differ."""
-    where = np.flatnonzero((a != b).any(axis=1))
+    where = np.flatnonzero((a != b).any(axis=0))
     return where[0], where[-1] + 1
 
 
@@ -63,13 +63,13 @@ def changed(a, b):
 )
 def test_inpainting_keeps_every_sample_outside_the_box(pipe, tmp_path, rate, channels, subtype, extension):
     source, out = tmp_path / f"in.{extension}", tmp_path / f"out.{extension}"
-    soundfile.write(source, noise(1.5, rate, channels), rate, subtype=subtype)
+    soundfile.write(source, noise(1.5, rate, channels).T, rate, subtype=subtype)
     pipe.inpaint(source, Box(0.5, 0.9), **FAST).save(out)
     info = soundfile.info(out)
     assert (info.samplerate, info.channels, info.subtype) == (rate, channels, subtype)
     before, after = (soundfile.read(path, dtype="float64", always_2d=True)[0] for path in (source, out))
     assert before.shape == after.shape
-    first, last = changed(before, after)
+    first, last = changed(before.T, after.T)
     assert 0.5 * rate <= first < 0.51 * rate and 0.89 * rate < last <= 0.9 * rate
 
 
@@ -77,7 +77,7 @@ def test_new_cells_have_the_level_that_is_trusted_and_their_own_texture(pipe):
     def level(mel):
         return mel[8:, 32:96].reshape(9, 8, 2, 32).mean(axis=(1, 3))
 
-    mel = log_mel(noise(8 * 4096 / 22050)[:, 0], CFG)
+    mel = log_mel(noise(8 * 4096 / 22050)[0], CFG)
     fresh = np.zeros(mel.shape, bool)
     fresh[:, 16:112] = True
     around = guess(mel, fresh, CFG)
@@ -97,12 +97,12 @@ def test_new_sound_has_as_much_above_the_models_band_as_the_rest(pipe):
     for samples in (bright, low_passed(bright, 44100, 8000, 200)):
         (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST), source=Source(samples, 44100))
         (longer,) = pipe.make(ContinueOptions("x", 1, **FAST), source=Source(samples, 44100))
-        for new in (sound.samples[24255:41895], longer.samples[len(samples) + 2205 : -2205]):
+        for new in (sound.samples[:, 24255:41895], longer.samples[:, samples.shape[1] + 2205 : -2205]):
             assert share(samples) / 4 < share(new) + 0.01 < 4 * share(samples) + 0.05
 
 
 def test_a_sound_that_is_cut_off_does_not_click_in_its_bands():
-    tone = np.cos(2 * np.pi * 300 * np.arange(8000) / 22050)[:, None].astype(np.float32)
+    tone = np.cos(2 * np.pi * 300 * np.arange(8000) / 22050)[None].astype(np.float32)
     assert np.abs(band(tone, 22050, 4000, None)).max() < 0.08  # 0.5 where the cut is taken as it is
 
 
@@ -110,7 +110,7 @@ def test_several_boxes_near_and_far(pipe):
     samples = noise(24)
     options = InpaintOptions("x", boxes=(Box(1, 1.2), Box(1.4, 1.5), Box(20, 20.3)), **FAST)
     (sound,) = pipe.make(options, source=Source(samples, 22050))
-    differs = (sound.samples != samples).any(axis=1).reshape(-1, 2205).any(axis=1)  # by tenths of a second
+    differs = (sound.samples != samples).any(axis=0).reshape(-1, 2205).any(axis=1)  # by tenths of a second
     assert list(np.flatnonzero(differs)) == [10, 11, 14, 200, 201, 202]
 
 
@@ -127,15 +127,15 @@ def test_a_band_leaves_the_other_frequencies(pipe):
 def test_gaps_longer_than_the_window(pipe):
     samples = noise(16)
     (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(1, 15),), **FAST), source=Source(samples, 22050))
-    blocks = np.sqrt(np.square(sound.samples[22050:-22050]).reshape(-1, 2205).mean(axis=1))
+    blocks = np.sqrt(np.square(sound.samples[0, 22050:-22050]).reshape(-1, 2205).mean(axis=1))
     assert blocks.min() > 1e-4 and changed(sound.samples, samples) == pytest.approx((22050, 15 * 22050), abs=99)
 
 
 def test_channels_keep_their_balance(pipe):
     mono = noise(1.5, 44100)
-    samples = np.concatenate([mono, -0.25 * mono, 0 * mono], axis=1)
+    samples = np.concatenate([mono, -0.25 * mono, 0 * mono])
     (sound,) = pipe.make(InpaintOptions("x", boxes=(Box(0.5, 1),), **FAST), source=Source(samples, 44100))
-    left, right, silent = sound.samples[26460:39690].T
+    left, right, silent = sound.samples[:, 26460:39690]
     assert np.allclose(right, -0.25 * left, atol=1e-5) and np.abs(left).max() > 0.01 and not silent.any()
 
 
@@ -144,30 +144,30 @@ def test_continuing_keeps_the_sound_and_has_no_step(pipe):
     for before, seconds in ((False, 1.3), (True, 10.4)):
         options = ContinueOptions("x", seconds, before, **FAST)
         (sound,) = pipe.make(options, source=Source(samples, 44100))
-        assert len(sound.samples) == len(samples) + round(seconds * 44100)
-        kept = sound.samples[-len(samples) :] if before else sound.samples[: len(samples)]
-        assert np.array_equal(kept, samples)
-        at = len(sound.samples) - len(samples) if before else len(samples)
-        jump = np.abs(np.diff(sound.samples, axis=0))
-        assert jump[at - 1].max() <= jump[at - 2000 : at + 2000].max()
-        assert np.abs(sound.samples[0 if before else -1]).max() < 1e-3  # fades out at the far end
+        old, new = samples.shape[1], round(seconds * 44100)
+        assert sound.samples.shape == (2, old + new)
+        assert np.array_equal(sound.samples[:, -old:] if before else sound.samples[:, :old], samples)
+        at = new if before else old
+        jump = np.abs(np.diff(sound.samples))
+        assert jump[:, at - 1].max() <= jump[:, at - 2000 : at + 2000].max()
+        assert np.abs(sound.samples[:, 0 if before else -1]).max() < 1e-3  # fades out at the far end
 
 
 def test_loops_have_no_seam(pipe):
     t = np.arange(3 * 22050) / 22050
-    ramp = (np.sin(2 * np.pi * 110.25 * t) * np.linspace(0.1, 0.7, len(t)))[:, None].astype(np.float32)
+    ramp = (np.sin(2 * np.pi * 110.25 * t) * np.linspace(0.1, 0.7, len(t)))[None].astype(np.float32)
     (sound,) = pipe.make(LoopOptions("x", join=0.5, **FAST), source=Source(ramp, 22050))
     assert sound.samples.shape == ramp.shape
     middle = slice(round(0.1 * 22050), round(2.4 * 22050))
-    assert np.array_equal(sound.samples[middle], ramp[middle])
-    assert seam_ratio(ramp[:, 0])[1] > 5 and seam_ratio(sound.samples[:, 0])[1] < 2
+    assert np.array_equal(sound.samples[:, middle], ramp[:, middle])
+    assert seam_ratio(ramp[0])[1] > 5 and seam_ratio(sound.samples[0])[1] < 2
     made = pipe.generate("rain", seconds=1.5, loop=True, **FAST)
-    assert len(made.samples) == round(1.5 * 22050) and seam_ratio(made.samples)[1] < 2
+    assert made.samples.shape == (1, round(1.5 * 22050)) and seam_ratio(made.samples[0])[1] < 2
     assert not np.array_equal(made.samples, pipe.generate("rain", seconds=1.5, **FAST).samples)
 
 
 def test_variations_go_from_the_sound_to_new_ones(pipe):
-    samples = noise(1, 22050) * np.exp(-4 * np.linspace(0, 1, 22050))[:, None].astype(np.float32)
+    samples = noise(1, 22050) * np.exp(-4 * np.linspace(0, 1, 22050)).astype(np.float32)
     original = log_mel(excerpt(samples, 22050, pipe.config).wave, CFG)
     distances = []  # of the spectrograms: what an untrained vocoder makes of them is far off even with amount 0
     for amount in (0, 0.3, 1):
@@ -196,11 +196,11 @@ def test_extension_adds_highs_and_keeps_the_lows(pipe, seconds):
     assert "ends at 4" in sound.warnings[0]
 
     def measured(x, low, high):  # but for 10 ms at the ends, where a sound that begins abruptly has all frequencies
-        return band(x, rate, low, high)[441:-441]
+        return band(x, rate, low, high)[:, 441:-441]
 
     low, kept = (measured(x, None, 3600) for x in (samples, sound.samples))
     assert (low - kept).std() < 0.01 * low.std()
-    thirds = [np.abs(part).max() for part in np.array_split(measured(sound.samples, 4700, 7500), 3)]
+    thirds = [np.abs(part).max() for part in np.array_split(measured(sound.samples, 4700, 7500), 3, axis=1)]
     assert min(thirds) > 1e-3 > np.abs(measured(samples, 4700, 7500)).max()
 
 
@@ -209,7 +209,7 @@ def test_what_is_added_above_the_model_s_bands_is_as_loud_as_what_ends_there():
     samples = low_passed(noise(2, rate, 2), rate, 4200, 100)
     (sound,) = load(threads=1).make(ExtendOptions("x", seed=1), source=Source(samples, rate))
     top, above, beyond = (
-        band(sound.samples, rate, low, high)[441:-441].std()
+        band(sound.samples, rate, low, high)[:, 441:-441].std()
         for low, high in ((6800, 7900), (8200, 9300), (11500, None))
     )
     assert 0.2 < above / top < 3 and beyond < 0.02 * top
@@ -217,7 +217,7 @@ def test_what_is_added_above_the_model_s_bands_is_as_loud_as_what_ends_there():
 
 def test_extension_raises_a_low_rate_and_leaves_full_sounds_alone(pipe):
     (sound,) = pipe.make(ExtendOptions("x", **FAST), source=Source(noise(1, 8000), 8000))
-    assert sound.rate == 22050 and len(sound.samples) == 22050
+    assert sound.rate == 22050 and sound.samples.shape == (1, 22050)
     assert pipe.make(ExtendOptions("x", **FAST), source=Source(noise(1, 22050), 22050)) == []
     with pytest.raises(SmgError, match="cutoff is 9000 Hz, above 8000 Hz"):
         pipe.make(ExtendOptions("x", cutoff=9000, **FAST), source=Source(noise(1, 22050), 22050))
@@ -229,7 +229,7 @@ def test_brick_walls_and_shelves_are_found(cutoff):
     hz = np.fft.rfftfreq(3 * 44100, 1 / 44100)
     for tilt in (0, 0.5, 1):  # white, pink, brown
         spectrum = np.fft.rfft(rng.standard_normal(3 * 44100)) / np.maximum(hz, 20) ** tilt
-        full = np.fft.irfft(spectrum)[:, None].astype(np.float32)
+        full = np.fft.irfft(spectrum)[None].astype(np.float32)
         full *= 0.5 / np.abs(full).max()
         assert find_cutoff(full, 44100) is None
         wall = low_passed(full, 44100, cutoff, 100)
@@ -242,7 +242,7 @@ def test_brick_walls_and_shelves_are_found(cutoff):
 def test_a_tone_is_not_cut_off_but_a_low_rate_is():
     t = np.arange(44100) / 44100
     for hz in (300, 1000, 2100, 3000, 9000):
-        assert find_cutoff(np.sin(2 * np.pi * hz * t)[:, None].astype(np.float32), 44100) is None
+        assert find_cutoff(np.sin(2 * np.pi * hz * t)[None].astype(np.float32), 44100) is None
     assert find_cutoff(noise(1, 8000), 8000) == pytest.approx(4000, rel=0.05)
 
 
@@ -294,15 +294,15 @@ def test_the_guess_continues_what_is_there():
 
 def test_channels_that_cancel_each_other_are_heard(pipe):
     mono = noise(1)
-    heard = excerpt(np.concatenate([mono, -mono], axis=1), 22050, pipe.config)
+    heard = excerpt(np.concatenate([mono, -mono]), 22050, pipe.config)
     assert np.abs(heard.wave).max() > 0.5
     assert np.allclose(np.abs(heard.channels), 1) and heard.channels[0] == -heard.channels[1]
 
 
 def test_log_spectral_distance():
-    a = noise(1)[:, 0]
+    a = noise(1)[0]
     assert lsd(a, a, 22050) == 0 and lsd(a, a * 10, 22050) == pytest.approx(2, abs=0.01)
-    high = a + band(noise(1, seed=1), 22050, 8000, None)[:, 0]
+    high = a + band(noise(1, seed=1), 22050, 8000, None)[0]
     assert lsd(a, high, 22050, 0, 6500) < 0.01 < lsd(a, high, 22050, 8000)
     one, two = log_power(a), log_power(a * 10)
     assert power_distance(one, two, 10.0) == 0 < power_distance(one, two, 0.5) < 2

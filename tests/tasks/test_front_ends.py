@@ -64,11 +64,11 @@ def pipe(tmp_path_factory):
     ],
 )
 def test_edits_have_the_right_length_and_leave_the_rest_alone(pipe, options, seconds):
-    samples = (np.random.default_rng(0).standard_normal((2 * RATE, 2)) * 0.1).astype(np.float32)
+    samples = (np.random.default_rng(0).standard_normal((2, 2 * RATE)) * 0.1).astype(np.float32)
     (sound,) = pipe.make(replace(options, seed=1, steps=1), source=Source(samples, RATE))
-    assert sound.rate == RATE and sound.samples.shape == (round(seconds * RATE), 2)
+    assert sound.rate == RATE and sound.samples.shape == (2, round(seconds * RATE))
     assert np.isfinite(sound.samples).all()
-    same = (sound.samples[: 2 * RATE] == samples).all(axis=1).mean()
+    same = (sound.samples[:, : 2 * RATE] == samples).all(axis=0).mean()
     wanted = {"inpaint": 0.85, "continue": 1, "extend": 0, "vary": 0, "loop": 0.83}[task_of(options).name]
     assert same == pytest.approx(wanted, abs=0.05)
 
@@ -78,7 +78,7 @@ def test_new_sounds_and_sketches_are_as_long_as_asked_for(pipe):
     condition = Condition(np.full((1, config.condition_dim), config.condition_dim**-0.5, np.float32))
     draw = Draw(condition, None, DecodeSettings(steps=1), rng_of(1))
     assert pipe.engine.generate(draw, 0.5).shape == (96, -(-RATE // 2 // 256))
-    samples = (np.random.default_rng(0).standard_normal((RATE, 1)) * 0.1).astype(np.float32)
+    samples = (np.random.default_rng(0).standard_normal((1, RATE)) * 0.1).astype(np.float32)
     options = SketchOptions("x", prompt="rain", seed=1)
     made = task_of(options).run(pipe.engine, replace(draw, progress=Share()), Source(samples, RATE), options)
-    assert made.samples.shape == (RATE, 1) and np.isfinite(made.samples).all()
+    assert made.samples.shape == (1, RATE) and np.isfinite(made.samples).all()

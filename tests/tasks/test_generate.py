@@ -34,7 +34,7 @@ def test_a_sound_has_the_asked_length_and_a_safe_level(tmp_path, capsys):
     out, picture = tmp_path / "bark.wav", tmp_path / "bark.png"
     generate("dog barking", "-o", out, "-s", 1.3, "--seed", 5, "--image", picture)
     audio = read_audio(out)
-    assert audio.samples.shape == (round(1.3 * RATE), 1) and audio.rate == RATE
+    assert audio.samples.shape == (1, round(1.3 * RATE)) and audio.rate == RATE
     assert np.abs(audio.samples).max() == pytest.approx(10 ** (-1 / 20), abs=0.01)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert re.search(r"bark\.wav +1\.30 s +seed 5 ", capsys.readouterr().out)
@@ -121,7 +121,7 @@ def test_a_sound_that_comes_out_faint_is_drawn_again(pipe, monkeypatch, faint, d
 
 def test_long_sounds_have_no_seams(pipe):
     sound = pipe.generate("heavy rain", seconds=24, seed=1, steps=4)
-    assert len(sound.samples) == 24 * RATE
+    assert sound.samples.shape == (1, 24 * RATE)
     level = sound.mel.mean(0)
     steps = np.abs(np.diff(level.reshape(-1)[: len(level) // 8 * 8].reshape(-1, 8).mean(1)))
     # Where windows end, the level moves no more than it does elsewhere.

@@ -36,9 +36,9 @@ def test_the_generator_is_told_the_contour(trained, tmp_path, monkeypatch):
     path = str(tmp_path / "taps.wav")
     soundfile.write(path, np.stack([taps(44100)] * 2, 1), 44100)
     sound = pipe.sketch(path, "rain", seed=1, steps=1)
-    assert sound.samples.shape == (round(3.2 * 22050), 1) and sound.rate == 22050 and sound.subtype is None
+    assert sound.samples.shape == (1, round(3.2 * 22050)) and sound.rate == 22050 and sound.subtype is None
     rows = Condition.unpack(told[-1], generator).contour
-    columns, steps = -(-len(sound.samples) // pipe.config.column_samples), generator.contour_steps
+    columns, steps = -(-sound.samples.shape[1] // pipe.config.column_samples), generator.contour_steps
     assert (rows[:columns, -2:] == 1).all() and not rows[columns:].any()
     near = loudness(taps(), pipe.config)
     assert np.corrcoef(rows[:columns, :steps].ravel(), near)[0, 1] > 0.95
@@ -54,9 +54,9 @@ def test_the_shipped_model_follows_a_sketch(tmp_path):
     wanted = loudness(taps(), pipe.config)
     follows, free = [], []
     for seed in range(3):
-        made = pipe.sketch(path, "dog barking", seed=seed).samples[:, 0]
+        made = pipe.sketch(path, "dog barking", seed=seed).samples[0]
         follows.append(np.corrcoef(loudness(made, pipe.config), wanted)[0, 1])
-        other = pipe.generate("dog barking", seconds=3.2, seed=seed).samples[: len(made)]
+        other = pipe.generate("dog barking", seconds=3.2, seed=seed).samples[0, : len(made)]
         free.append(np.corrcoef(loudness(other, pipe.config), wanted)[0, 1])
     assert np.mean(follows) > 0.6 and np.mean(follows) > np.mean(free) + 0.3, (follows, free)
 

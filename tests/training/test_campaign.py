@@ -102,14 +102,14 @@ def test_a_campaign_ends_on_time_with_all_stages(bundle, tmp_path, monkeypatch):
     plan = Plan(batches=dict.fromkeys(Plan().batches, 4), tokenizer=(0, 0.5), generator=(0.5, 1), refine=(0.5, 0.9))
     said: list[str] = []
     made = Campaign(
-        [bundle], tmp_path / "out", tmp_path / "scratch", 100, "tiny", "cpu", "fp32", None, 1, canvases=32, plan=plan
+        [bundle], tmp_path / "out", tmp_path / "scratch", 75, "tiny", "cpu", "fp32", None, 1, canvases=32, plan=plan
     )
     metrics = made.run(said.append)
     assert metrics.keys() == {"tokenizer", "generator", "embedder", "envelope", "refine"}, said
     runs = import_runs(tmp_path / "out", tmp_path / "runs")
     assert {"tokenizer", "generator", "embedder", "envelope"} <= runs.keys()
     again = Campaign(
-        [bundle], tmp_path / "more", tmp_path / "scratch2", 60, "tiny", "cpu", "fp32", tmp_path / "out", 1,
+        [bundle], tmp_path / "more", tmp_path / "scratch2", 40, "tiny", "cpu", "fp32", tmp_path / "out", 1,
         canvases=32, plan=plan,
     )  # fmt: skip
     said.clear()
