@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import UsageError
+from ..errors import UsageError, at_fault
 from .base import EditOptions, SamplingOptions
 from .box import Box, Boxes
 from .fields import option
@@ -54,9 +54,9 @@ class GenerateOptions(SamplingOptions):
         if self.seconds is None:
             object.__setattr__(self, "seconds", self._long_enough())
         if self.at and self.at[-1] >= self.seconds:
-            raise UsageError(
-                f"at has an event at {self.at[-1]:g} s, and the sound lasts {self.seconds:g} s; make it longer"
-            )
+            last, end = self.at[-1], self.seconds
+            with at_fault("at"):
+                raise UsageError(f"at has an event at {last:g} s, and the sound lasts {end:g} s; make it longer")
 
     def _long_enough(self) -> float:
         """The length of the sound where it is left open, in seconds."""

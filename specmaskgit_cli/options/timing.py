@@ -33,6 +33,10 @@ class Times(Kind):
 
     allowed = "times in seconds or m:ss with commas between them, such as 0.5,1.8,2.05"
 
+    @property
+    def schema(self):
+        return {"type": ["string", "number", "array"], "items": _TIME.schema, "minItems": 1, "maxItems": MOST}
+
     def check(self, name: str, value):
         values = self.read(value) if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
         if not isinstance(values, (tuple, list)) or not values:
@@ -48,6 +52,11 @@ class Levels(Kind):
     """Levels over time: one pair or more of a time and an amplitude from 0 to 1; as text TIME:LEVEL with commas."""
 
     allowed = "TIME:LEVEL with commas between them, such as 0:0,0.1:1,2.5:-12dB, levels from 0 to 1 or in dB up to 0dB"
+
+    @property
+    def schema(self):
+        point = {"type": "array", "prefixItems": [_TIME.schema, _AMPLITUDE.schema], "minItems": 2, "maxItems": 2}
+        return {"type": ["string", "array"], "items": point, "minItems": 1, "maxItems": MOST}
 
     def check(self, name: str, value):
         points = self.read(value) if isinstance(value, str) else value

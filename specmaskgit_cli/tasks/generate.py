@@ -37,5 +37,6 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
         return Result(normalize_peak(samples), rate, mel, score=score, gain=peak_gain(samples))
     condition = engine.prompts.drawn(draw.condition, draw.rng, variety=options.variety, style_share=style_share)
     closing = replace(draw, condition=condition, progress=Share())
-    closed = close_loop(engine, closing, samples, rate, JOIN_SECONDS)[0]
-    return Result(normalize_peak(closed), rate, mel, score=score, gain=peak_gain(closed))
+    gain = peak_gain(samples)  # an edit goes by the level, which may be any here
+    closed = close_loop(engine, closing, samples * np.float32(gain), rate, JOIN_SECONDS)[0]
+    return Result(normalize_peak(closed), rate, mel, score=score, gain=gain * peak_gain(closed))
