@@ -11,6 +11,7 @@ from .tasks import (
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
+    NewSoundOptions,
     SketchOptions,
     VaryOptions,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "GenerateOptions",
     "InpaintOptions",
     "LoopOptions",
+    "NewSoundOptions",
     "OutputOptions",
     "SamplingOptions",
     "SketchOptions",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..audio.files import read_audio, resample
 from ..audio.levels import peak_gain
+from ..audio.spatial import SpatialImage, spatial_image
 from ..config.settings import CheckpointConfig
 from ..errors import UsageError
 from ..synthesis.prompts import INPUT_PEAK_DB
 
 MIN_SECONDS = 0.05
 MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
-MAX_CHANNEL_GAIN = 4.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Excerpt:
         samples: the part itself, float32 [channels, m], at `rate`.
         mix: share of each channel in the mono sum, [channels].
         gain: level of `wave` relative to the mono sum.
-        channels: level of each channel relative to the mono sum, [channels].
+        known: bool [m], what of it says where the sound is between the channels; None is all.
     """
 
     wave: np.ndarray
@@ -70,7 +71,7 @@ class Excerpt:
     model_rate: int
     mix: np.ndarray
     gain: float
-    channels: np.ndarray
+    known: np.ndarray | None = None
 
     def place(self, sample: int) -> int:
         """Index in `wave` of an index in `samples`."""
@@ -81,24 +82,42 @@ class Excerpt:
         mono = resample(wave / np.float32(self.gain), self.model_rate, self.rate)[:length]
         return np.pad(mono, (0, length - len(mono)))
 
-    def back(self, wave: np.ndarray, length: int | None = None) -> np.ndarray:
-        """A waveform [n] at the models' rate and level as [channels, length] at those of the part."""
-        return self.channels[:, None] * self.mono(wave, self.samples.shape[1] if length is None else length)
+    def back(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A waveform [n] at the models' rate and level as [channels, m], where and as wide as the part itself.
+
+        `rng` draws what differs between the channels; nothing in a mono part.
+        """
+        return self.image.render(self.mono(wave, self.samples.shape[1]), rng)
+
+    @cached_property
+    def image(self) -> SpatialImage:
+        """Where the part is between its channels."""
+        return spatial_image(self.samples, self.mix, self.rate, self.known)
+
+    @property
+    def reached(self) -> np.ndarray:
+        """What of the part the models reach, [channels, m]: each channel at their rate and back."""
+        size, heard = len(self.wave), []
+        for channel in self.samples:
+            wave = resample(channel, self.rate, self.model_rate) * np.float32(self.gain)
+            heard.append(self.mono(np.pad(wave, (0, size - len(wave))), len(channel)))
+        return np.stack(heard)
 
 
-def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None) -> Excerpt:
-    """Samples [channels, m] as the models hear them. Levels are measured where bool `stays` [m] is true."""
+def excerpt(
+    samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+) -> Excerpt:  # fmt: skip
+    """Samples [channels, m] as the models hear them. Levels are measured where bool `stays` [m] is true; `known` as of
+    Excerpt."""
     measured = samples if stays is None or not stays.any() else samples[:, stays]
     power = np.sqrt(np.mean(np.square(measured), axis=1, dtype=np.float64))
     mix = np.full(len(samples), 1 / len(samples), np.float32)
     level = float(np.sqrt(np.mean(np.square(mix @ measured), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
         mix = np.eye(len(samples), dtype=np.float32)[int(np.argmax(power))]
-        level = float(power.max())
-    signs = np.where((measured * (mix @ measured)).sum(axis=1) < 0, -1.0, 1.0)
-    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(len(samples))
     gain = peak_gain(mix @ measured, INPUT_PEAK_DB)
     wave = resample(mix @ samples, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))
-    return Excerpt(wave, samples, rate, config.mel.sample_rate, mix, gain, channels.astype(np.float32))
+    return Excerpt(wave, samples, rate, config.mel.sample_rate, mix, gain, known)

@@ -31,5 +31,5 @@ def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Res
     if draw.condition is None:
         draw = replace(draw, condition=engine.prompts.of_mel(mel))
     mel = regenerate_mel(engine, draw, mel, fresh)
-    samples = clip.back(engine.vocode(mel, draw.rng))
+    samples = clip.back(engine.vocode(mel, draw.rng), draw.rng)
     return Result(limit_peak(samples, 0.0), source.rate, mel)
