@@ -168,7 +168,8 @@ def _covariances(
     """For each moment the number of known frames, [moments], and the sum of their covariances by octaves, [moments,
     octaves, channels, channels]."""
     frames, length = Frames.at(rate), samples.shape[1]
-    bins: list[int] = np.searchsorted(np.fft.rfftfreq(frames.size, 1 / rate), np.r_[0, edges]).tolist()
+    hz = np.fft.rfftfreq(frames.size, 1 / rate)
+    bins = [int(np.sum(hz < edge)) for edge in (0, *edges)]
     moments = 1 + int(length / (MOMENT_SECONDS * rate))
     weight, power = np.zeros(moments), np.zeros((moments, len(edges), len(samples), len(samples)))
     unknown = np.zeros(1, int) if known is None else np.concatenate([[0], np.cumsum(~known)])
