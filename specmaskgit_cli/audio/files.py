@@ -100,10 +100,32 @@ def write_audio(
         SmgError: unknown extension or format, a subtype the format lacks, no samples, samples that are not finite,
             or a target that cannot be written.
     """
+    check_output(target, format=format)
+    data = audio_bytes(target, waveform, rate, format_name(target, format), subtype=subtype, metadata=metadata)
+    if _is_stdout(target):
+        _to_stdout(data)
+    else:
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(data)
+
+
+def audio_bytes(
+    name: object,
+    waveform: np.ndarray,
+    rate: int,
+    format: str,
+    *,
+    subtype: str | None = None,
+    metadata: dict[str, str] | None = None,
+) -> memoryview:
+    """The bytes of a sound file; `name`: what messages call it, all else as in `write_audio`.
+
+    Raises:
+        SmgError: a subtype the format lacks, no samples, or samples that are not finite.
+    """
     import soundfile
 
-    check_output(target, format=format)
-    kind, default_subtype = FORMATS[_format_name(target, format)]
+    kind, default_subtype = FORMATS[format]
     subtype = (subtype or default_subtype).upper()
     if not soundfile.check_format(kind, subtype):
         known = ", ".join(soundfile.available_subtypes(kind))
@@ -113,27 +135,37 @@ def write_audio(
     if not np.isfinite(waveform).all():
         raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
     if not waveform.size:
-        raise SmgError(f"cannot write {target}: the sound is empty; ask for a longer one")
+        raise SmgError(f"cannot write {name}: the sound is empty; ask for a longer one")
     rates = RATES.get(subtype, (rate,))
     nearest = next((r for r in rates if r >= rate), rates[-1])
-    data = encoded(resample(waveform, rate, nearest), nearest, kind, subtype, metadata or {})
-    if _is_stdout(target):
-        _to_stdout(data)
-    else:
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(data)
+    return encoded(resample(waveform, rate, nearest), nearest, kind, subtype, metadata or {})
 
 
-def lossless_subtype(target: str | os.PathLike, subtype: str | None, bits: str | None = None) -> str | None:
-    """How to store samples in `target`: as `bits` says, or else in `subtype` if that is uncompressed and the format
-    can; None: the format's default."""
+def lossless_subtype(format: str, subtype: str | None, bits: str | None = None) -> str | None:
+    """How to store samples in a format, a key of FORMATS: as `bits` says, or else in `subtype` if that is uncompressed
+    and the format can; None: the format's default."""
     import soundfile
 
-    kind = FORMATS[_format_name(target, None)][0]
+    kind = FORMATS[format][0]
     if bits is not None:
         return BITS[bits]
     plain = subtype is not None and (subtype.startswith("PCM_") or subtype in ("FLOAT", "DOUBLE"))
     return subtype if plain and soundfile.check_format(kind, subtype) else None
+
+
+def format_name(target: str | os.PathLike, format: str | None = None) -> str:
+    """The key of FORMATS that is named, or that the extension of `target` says. Raises SmgError for any other."""
+    known = ", ".join(FORMATS)
+    if format is not None:
+        if format.lower() not in FORMATS:
+            raise SmgError(f"unknown format {format!r}; use one of {known}")
+        return format.lower()
+    if _is_stdout(target):
+        return "wav"
+    extension = Path(target).suffix[1:].lower()
+    if extension not in FORMATS:
+        raise SmgError(f"{target}: unknown extension {extension!r}; end the name in one of {known}")
+    return extension
 
 
 def check_output(
@@ -145,23 +177,27 @@ def check_output(
         SmgError: unknown extension or format, one that has no such bits or rate, a target that check_writable refuses,
             or a terminal as standard output.
     """
-    name = _format_name(target, format)
-    kind, codec = FORMATS[name]
-    if bits is not None:
-        import soundfile
-
-        if not soundfile.check_format(kind, BITS[bits]):
-            able = [b for b in BITS if soundfile.check_format(kind, BITS[b])]
-            fix = f"use {', '.join(able)}" if able else "leave bits out"
-            raise UsageError(f"bits is {bits!r}, and {name} has no such samples; {fix}")
-    if rate is not None and rate not in (known := RATES.get(codec, (rate,))):
-        raise UsageError(f"rate is {rate}, which {name} cannot store; use {', '.join(map(str, known))}")
+    check_stored(format_name(target, format), bits, rate)
     if not _is_stdout(target):
         check_writable(target)
     elif getattr(sys.stdout, "name", None) == os.devnull:  # put there by the command line
         raise SmgError("standard output is closed; name a file instead of -")
     elif sys.stdout.isatty():
         raise SmgError("standard output is a terminal; redirect it (> out.wav) or name a file instead of -")
+
+
+def check_stored(format: str, bits: str | None = None, rate: int | None = None) -> None:
+    """Raise UsageError where a format, a key of FORMATS, has no such bits, or cannot store such a rate."""
+    kind, codec = FORMATS[format]
+    if bits is not None:
+        import soundfile
+
+        if not soundfile.check_format(kind, BITS[bits]):
+            able = [b for b in BITS if soundfile.check_format(kind, BITS[b])]
+            fix = f"use {', '.join(able)}" if able else "leave bits out"
+            raise UsageError(f"bits is {bits!r}, and {format} has no such samples; {fix}")
+    if rate is not None and rate not in (known := RATES.get(codec, (rate,))):
+        raise UsageError(f"rate is {rate}, which {format} cannot store; use {', '.join(map(str, known))}")
 
 
 def check_writable(path: str | os.PathLike) -> None:
@@ -213,20 +249,6 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 def _is_stdout(target: str | os.PathLike) -> bool:
     return os.fspath(target) == "-"
-
-
-def _format_name(target: str | os.PathLike, format: str | None) -> str:
-    known = ", ".join(FORMATS)
-    if format is not None:
-        if format.lower() not in FORMATS:
-            raise SmgError(f"unknown format {format!r}; use one of {known}")
-        return format.lower()
-    if _is_stdout(target):
-        return "wav"
-    extension = Path(target).suffix[1:].lower()
-    if extension not in FORMATS:
-        raise SmgError(f"{target}: unknown extension {extension!r}; end the name in one of {known}")
-    return extension
 
 
 def _to_stdout(data: memoryview) -> None:

@@ -25,7 +25,7 @@ def on_ray(setup: Setup, model_hash: str, jobs: list[Job], workers: int | None) 
     try:
         import ray
     except ImportError:
-        raise SmgError("--engine ray needs Ray: pip install 'specmaskgit-cli[ray]'") from None
+        raise SmgError("--engine ray needs Ray: pip install '.[ray]' in a checkout of smg") from None
     if started := not ray.is_initialized():
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")

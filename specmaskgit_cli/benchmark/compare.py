@@ -55,7 +55,7 @@ def compare(options: BenchmarkOptions, report: Report = lambda text: None, build
         try:
             peer = Peer(*make(options.seconds, pipe.runtime.threads))
         except ImportError as error:
-            skipped[name] = f"{error.name or error} is not installed: pip install 'specmaskgit-cli[compare]'"
+            skipped[name] = f"{error.name or error} is not installed: pip install '.[compare]' in a checkout of smg"
             continue
         except RuntimeError as error:  # what diffusers makes of a package that itself lacks one; or no memory
             skipped[name] = f"it cannot be built here ({str(error).splitlines()[0]})"

@@ -25,9 +25,9 @@ from . import (
     models,
     probe,
     replay,
+    serve,
     show,
     train,
-    ui,
 )
 from .parameters import Commands
 from .task_command import TaskCommand
@@ -81,7 +81,8 @@ app.command()(convert.convert)
 app.add_typer(evaluate.app, name="evaluate")
 app.command()(export.export)
 app.command()(benchmark.benchmark)
-app.command()(ui.ui)
+app.command()(serve.serve)
+app.command()(serve.ui)
 app.command()(doctor.doctor)
 
 

@@ -31,7 +31,7 @@ def convert(
         import onnxscript  # noqa: F401
         import torch  # noqa: F401
     except ImportError:
-        raise SmgError("converting needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+        raise SmgError("converting needs PyTorch: pip install '.[torch]' in a checkout of smg") from None
     from ..convert import convert as run
 
     found = run(source, output, int8)

@@ -11,7 +11,7 @@ from ..errors import SmgError
 from ..terminal import say
 from . import common
 from .report import print_json
-from .train_options import Text, require_torch, text_files, told_unless
+from .train_options import HoldOut, Text, require_torch, sources_of, text_files, told_unless
 
 
 def pack(
@@ -33,6 +33,7 @@ def pack(
         Path | None, typer.Option(help="Markdown to put into the model card, such as measured results.")
     ] = None,
     text_encoder: Text = None,
+    hold_out: HoldOut = None,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -47,7 +48,8 @@ def pack(
     if data:
         from ..data.clips import open_cache
 
-        cache = open_cache(data, run_config(runs[0]).mel, report=told_unless(quiet), waves=False)[0]
+        told = told_unless(quiet)
+        cache = open_cache(data, run_config(runs[0]).mel, report=told, waves=False, hold_out=sources_of(hold_out))[0]
         clips = cache.clips
     if notes and not notes.is_file():
         raise SmgError(f"--notes {notes}: no such file")

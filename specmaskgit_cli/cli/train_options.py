@@ -107,7 +107,7 @@ def require_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise SmgError("training needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+        raise SmgError("training needs PyTorch: pip install '.[torch]' in a checkout of smg") from None
 
 
 def told_unless(quiet: bool) -> Callable[[str], None]:

@@ -43,7 +43,7 @@ def _load(source: Source):
     try:
         from transformers import ClapModel, utils
     except ImportError:
-        raise SmgError("converting a CLAP needs transformers: pip install 'specmaskgit-cli[clap]'") from None
+        raise SmgError("converting a CLAP needs transformers: pip install '.[clap]' in a checkout of smg") from None
     utils.logging.set_verbosity_error()
     utils.logging.disable_progress_bar()
     try:

@@ -113,7 +113,7 @@ def probe(features: dict[str, np.ndarray], clips: list[LabelledClip], options: P
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise SmgError("the probe needs scikit-learn: pip install 'specmaskgit-cli[probe]'") from None
+        raise SmgError("the probe needs scikit-learn: pip install '.[probe]' in a checkout of smg") from None
     labels = sorted({label for clip in clips for label in clip.labels})
     truth = np.array([[label in clip.labels for label in labels] for clip in clips])
     if len(labels) < 2:

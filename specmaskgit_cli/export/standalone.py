@@ -133,7 +133,7 @@ def _building(target: Path) -> Iterator[Path]:
     try:
         import onnx  # noqa: F401
     except ImportError:
-        raise SmgError("exporting needs the package onnx: pip install onnx, or 'specmaskgit-cli[torch]'") from None
+        raise SmgError("exporting needs the package onnx: pip install onnx") from None
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise SmgError(f"{target} is there already; name a new directory")
     try:

@@ -4,6 +4,7 @@ from .base import EditOptions, SamplingOptions
 from .box import Box
 from .fields import options_of
 from .output import OutputOptions
+from .schema import schema_of
 from .tasks import (
     VARIETY,
     ContinueOptions,
@@ -31,4 +32,5 @@ __all__ = [
     "SketchOptions",
     "VaryOptions",
     "options_of",
+    "schema_of",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ..errors import UsageError
 from .fields import Options, option
 from .kinds import Kind, Number, Time
+from .schema import schema_of
 
 ROUNDING_SECONDS = 0.01  # by which an end may lie beyond the sound, as people read lengths in few digits
 LONGEST, HIGHEST = 1_000_000, 1_000_000  # seconds, Hz
@@ -75,6 +76,10 @@ class Boxes(Kind):
     """One Box or more; as text with ; between them."""
 
     allowed = "boxes of `start`, `end`, `low`, `high`; in a table START:END[:LOW:HIGH] with ; between them"
+
+    @property
+    def schema(self):
+        return {"type": "array", "minItems": 1, "items": schema_of(Box)}
 
     def check(self, name: str, value):
         if not value:

@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import at_fault
 from .kinds import Kind
 
 TASK, SAMPLING, OUTPUT, MODEL = "Options", "Sampling", "Output", "Model"  # headings of groups of options
@@ -84,7 +85,8 @@ class Options:
         for name, described in options_of(type(self)).items():
             value = getattr(self, name)
             if not (value is None and described.default is None):
-                object.__setattr__(self, name, described.kind.check(name, value))
+                with at_fault(name):
+                    object.__setattr__(self, name, described.kind.check(name, value))
 
     def to_dict(self) -> dict:
         """All options as plain JSON types, for metadata and reports."""

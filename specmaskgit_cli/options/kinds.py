@@ -25,10 +25,15 @@ class Kind:
     Attributes:
         type: what a word of the command line becomes before `read` sees it.
         allowed: the values in words, such as "0 to 30".
+        schema: the values as JSON Schema.
     """
 
     type: Any = str
     allowed: str = "text"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
 
     def check(self, name: str, value):
         return value
@@ -43,10 +48,17 @@ class Number(Kind):
     type: Any = float
     what = "a number"
     types: tuple = (int, float)
+    json_type = "number"
 
     def __init__(self, low: float, high: float, above: bool = False):
         self.low, self.high, self.above = low, high, above
         self.allowed = f"above {low}, up to {high}" if above else f"{low} to {high}"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": self.json_type, "exclusiveMinimum" if self.above else "minimum": self.low, "maximum": self.high
+        }  # fmt: skip
 
     def check(self, name: str, value):
         # NaN fails every comparison, so it is refused with the rest.
@@ -69,6 +81,7 @@ class Whole(Number):
     type = int
     what = "a whole number"
     types = (int,)
+    json_type = "integer"
 
     def read(self, value):
         number = super().read(value)
@@ -93,6 +106,10 @@ class Time(Number):
 
 class Text(Kind):
     """A text to hear or to avoid, without the blanks around it."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": MAX_TEXT}
 
     def check(self, name: str, value):
         if not isinstance(value, str):
@@ -127,6 +144,10 @@ class Flag(Kind):
     type = bool
     allowed = "true, false"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
     def check(self, name: str, value):
         if not isinstance(value, bool):
             raise UsageError(f"{name} is {value!r}; use true or false")
@@ -141,6 +162,10 @@ class Choice(Kind):
 
     def __init__(self, *words: str):
         self.words, self.allowed = words, ", ".join(words)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
 
     def check(self, name: str, value):
         if value not in self.words:

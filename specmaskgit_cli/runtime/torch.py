@@ -31,7 +31,7 @@ class TorchRuntime(Runtime):
         try:
             import torch
         except ImportError:
-            raise SmgError("the torch backend needs PyTorch: pip install 'specmaskgit-cli[torch]'") from None
+            raise SmgError("the torch backend needs PyTorch: pip install '.[torch]' in a checkout of smg") from None
         try:
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError):

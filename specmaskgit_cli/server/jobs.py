@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
-import traceback
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..errors import SmgError
 from ..pipeline import Progress
-from ..terminal import say
+from .faults import Fault, Refused, fault_of
 
-MAX_WAITING = 20  # jobs, the running one among them
-MAX_OF_CLIENT = 8  # of them by one client
+MAX_WAITING = 64  # jobs, the running one among them
+MAX_OF_CLIENT = 32  # of them by one client
 MAX_KEPT = 200  # jobs whose outcome can still be asked for
+DEADLINE_SECONDS = 300.0
+PULSE_SECONDS = 10.0  # after which those who follow a job hear of it again, so that nobody takes it for dead
+
+Work = Callable[[Progress], list]
 
 
-class QueueFull(SmgError):
-    """Too many jobs are waiting."""
-
-
-@dataclass
+@dataclass(eq=False)
 class Job:
-    """A job, as the page is told of it.
+    """A job, as clients are told of it.
 
     Attributes:
-        client: the address that asked for it.
-        state: "waiting", "running", "done" or "failed".
+        task: its name.
+        client: who asked for it.
+        deadline: the time.monotonic() by which it has to be done.
+        state: "waiting", "running", "done", "failed" or "stopped".
         progress: from 0 to 1.
         result: what the work returned, where it is done.
-        error: one line, where it failed.
-        stopped: asked to end; it does so at its next step.
+        fault: why it failed or was stopped.
+        stopping: why it is to end at its next step.
     """
 
-    work: Callable[[Progress], list] = field(repr=False)
+    work: Work = field(repr=False)
+    task: str = ""
     client: str = ""
+    deadline: float = float("inf")
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     state: str = "waiting"
     progress: float = 0.0
-    result: list = field(default_factory=list)
-    error: str | None = None
-    stopped: bool = False
+    result: list[Any] = field(default_factory=list)
+    fault: Fault | None = None
+    stopping: Refused | None = None
+    watchers: set[Callable[[], object]] = field(default_factory=set, repr=False)
 
     @property
     def ended(self) -> bool:
-        return self.state in ("done", "failed")
+        return self.state not in ("waiting", "running")
+
+    def changed(self) -> None:
+        """Wake those who follow it."""
+        for wake in tuple(self.watchers):
+            wake()
 
 
 class Queue:
@@ -53,53 +66,117 @@ class Queue:
 
     def __init__(self):
         self._jobs: dict[str, Job] = {}
-        self._thread = ThreadPoolExecutor(1, "smg-ui")
+        self._lock = threading.Lock()  # around all changes of states
+        self._thread = ThreadPoolExecutor(1, "smg-model")
 
-    def add(self, work: Callable[[Progress], list], client: str = "") -> Job:
-        """Queue some work, which is given a function to report its progress to. Raises QueueFull."""
-        waiting = [job.client for job in self._jobs.values() if not job.ended]
-        if len(waiting) >= MAX_WAITING:
-            raise QueueFull(f"{MAX_WAITING} jobs are waiting already; try again in a while")
-        if waiting.count(client) >= MAX_OF_CLIENT:
-            raise QueueFull(f"{MAX_OF_CLIENT} jobs of yours are waiting already; try again in a while")
-        for old in [job for job in self._jobs.values() if job.ended][: max(0, len(self._jobs) - MAX_KEPT)]:
-            del self._jobs[old.id]
-        job = Job(work, client)
-        self._jobs[job.id] = job
+    def add(self, work: Work, task: str = "", client: str = "", seconds: float = DEADLINE_SECONDS) -> Job:
+        """Queue some work, which is given a function to report its progress to.
+
+        Args:
+            seconds: after which it is given up.
+
+        Raises:
+            Refused: too many jobs are waiting.
+        """
+        job = Job(work, task, client, time.monotonic() + seconds)
+        with self._lock:
+            waiting = [other.client for other in self._jobs.values() if not other.ended]
+            if len(waiting) >= MAX_WAITING:
+                raise Refused("busy", f"{MAX_WAITING} jobs are waiting already; try again in a while")
+            if waiting.count(client) >= MAX_OF_CLIENT:
+                raise Refused("too_many", f"{MAX_OF_CLIENT} jobs of yours are waiting already; try again in a while")
+            over = max(0, len(self._jobs) - MAX_KEPT)
+            for old in [other for other in self._jobs.values() if other.ended][:over]:
+                del self._jobs[old.id]
+            self._jobs[job.id] = job
         self._thread.submit(self._run, job)
         return job
 
     def get(self, id: str) -> Job | None:
         return self._jobs.get(id)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not ended."""
+        return sum(not job.ended for job in tuple(self._jobs.values()))
+
     def ahead(self, job: Job) -> int:
         """How many jobs come before this one."""
         jobs = list(self._jobs.values())
-        return sum(not other.ended for other in jobs[: jobs.index(job)])
+        return sum(not other.ended for other in jobs[: jobs.index(job)]) if job in jobs else 0
+
+    def stop(self, job: Job, why: Refused | None = None) -> None:
+        """End a job: at once where it waits, at its next step where it runs."""
+        why = why or Refused("stopped", "stopped")
+        with self._lock:
+            if job.ended:
+                return
+            job.stopping = why
+            if job.state == "waiting":
+                job.state, job.fault = "stopped", fault_of(why)
+        self._tell(job)
+
+    async def follow(self, job: Job) -> AsyncIterator[Job]:
+        """The job now and after each change, at last when it has ended; past its deadline it is stopped."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(changed.set)
+
+        job.watchers.add(wake)
+        try:
+            ended = False
+            while not ended:
+                changed.clear()
+                ended = job.ended
+                yield job
+                left = PULSE_SECONDS if job.stopping else max(0.0, job.deadline - time.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    if not ended:
+                        await asyncio.wait_for(changed.wait(), min(PULSE_SECONDS, left))
+                if time.monotonic() > job.deadline and not job.stopping:
+                    self.stop(job, _late())
+        finally:
+            job.watchers.discard(wake)
 
     def close(self) -> None:
         """End all jobs, and wait for the running one to come to its next step."""
-        for job in self._jobs.values():
-            job.stopped = True
+        for job in tuple(self._jobs.values()):
+            self.stop(job, Refused("busy", "the server ends"))
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _tell(self, job: Job) -> None:
+        """Wake the followers of a job that has ended, and of those behind it, whose places have changed."""
+        job.changed()
+        for other in tuple(self._jobs.values()):
+            if other.state == "waiting":
+                other.changed()
 
     def _run(self, job: Job) -> None:
         def progress(done: int, total: int) -> None:
             job.progress = done / total
-            if job.stopped:
-                raise SmgError("stopped")
+            if time.monotonic() > job.deadline:
+                raise _late()
+            if job.stopping:
+                raise job.stopping
+            job.changed()
 
+        with self._lock:
+            if job.ended:
+                return
+            job.state = "running"
         try:
             progress(0, 1)
-            job.state = "running"
             job.result = job.work(progress)
-            job.state = "done"
-        except SmgError as error:
-            job.error, job.state = " ".join(str(error).split()), "failed"
-        except OSError as error:
-            job.error, job.state = f"the folder of this page cannot be used: {error.strerror}", "failed"
-        except MemoryError:
-            job.error, job.state = "out of memory; try fewer seconds or sounds", "failed"
+            state, fault = "done", None
         except BaseException as error:  # as a panic of a library in Rust is no Exception
-            say(traceback.format_exc().rstrip(), error=True, lines=True)
-            job.error, job.state = f"{type(error).__name__} (this is a bug; the terminal of smg ui says more)", "failed"
+            fault = fault_of(error)
+            state = "stopped" if job.stopping else "failed"
+        with self._lock:
+            job.fault, job.state = fault, state
+        self._tell(job)
+
+
+def _late() -> Refused:
+    return Refused("deadline", "it took longer than its deadline; ask for less, or for a later one")

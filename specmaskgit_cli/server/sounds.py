@@ -10,35 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio.files import read_audio, resample, to_mono
+from ..audio.samples import Audio
 from ..config.settings import MelConfig
 from ..errors import SmgError
 from ..sounds.sound import Sound
 from ..spectrogram.image import save_spectrogram
 from ..spectrogram.mel import log_mel
+from .limits import MAX_SAMPLES, MAX_SECONDS
 
-MAX_UPLOAD_BYTES = 64 << 20
-MAX_SECONDS = 300  # of a sound to upload or to edit
-MAX_SAMPLES = 32_000_000  # of all channels: 5 minutes of 48 kHz stereo and some
 MAX_FOLDER_BYTES = 2 << 30  # the oldest sounds make room for new ones
-# What libsndfile calls the formats that browsers play.
 MEDIA_TYPES = {
-    "WAV": "audio/wav",
-    "WAVEX": "audio/wav",
-    "FLAC": "audio/flac",
-    "OGG": "audio/ogg",
-    "MP3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg; codecs=opus",
+    "mp3": "audio/mpeg",
 }
+# What libsndfile calls the formats that browsers play.
+_UPLOADS = {"WAV": "wav", "WAVEX": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
-    """A sound: its file, the PNG of its spectrogram, both in bytes, and what the page is told of it."""
+    """A sound: its file, the bytes that it and its picture take, what clients are told of it.
+
+    `image`: the PNG of its spectrogram, once somebody has asked for it.
+    """
 
     path: Path
-    image: Path
     bytes: int
-    media_type: str
     about: dict
+    image: Path | None = None
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.about["format"]]
 
 
 class Sounds:
@@ -46,9 +52,10 @@ class Sounds:
 
     def __init__(self, mel: MelConfig):
         self._mel = mel
-        self._folder = tempfile.TemporaryDirectory(prefix="smg-ui-")
+        self._folder = tempfile.TemporaryDirectory(prefix="smg-server-")
         self._entries: dict[str, Entry] = {}
         self._changing = threading.Lock()  # uploads and jobs come from different threads
+        self._drawing = threading.Lock()
 
     def get(self, id: str) -> Entry | None:
         return self._entries.get(id)
@@ -57,64 +64,72 @@ class Sounds:
         """Where the bytes of a sound can be written before they are known to be one."""
         return Path(self._folder.name) / secrets.token_hex(16)
 
-    def keep_made(self, sound: Sound, task: str, source: str | None) -> dict:
-        """Store what a task made as a WAV file with its metadata, and tell of it; `source`: id of what was edited."""
-        path = self.new_path().with_suffix(".wav")
-        saved = sound.save(str(path))
-        options = sound.options.to_dict()
-        del options[sound.options.reads]
-        about = {
-            "task": task,
-            "source": source,
-            "options": options,
-            "loops": sound.loops,
-            "warnings": list(saved.warnings),
-            "seconds_taken": round(sound.seconds_taken, 3),
-        }
-        return self._keep(path, about)
+    def keep_made(self, sound: Sound, data: memoryview, format: str, about: dict) -> Entry:
+        """Store a sound as its file, `data`; `about`: what else is to be told of it."""
+        path = self.new_path().with_suffix(f".{format}")
+        path.write_bytes(data)
+        facts = _facts(format, sound.seconds, sound.rate, len(sound.samples))
+        made = {"loops": sound.loops, "warnings": list(sound.warnings), "seconds_taken": round(sound.seconds_taken, 3)}
+        return self._keep(path, facts | about | made)
 
-    def keep_upload(self, path: Path) -> dict:
-        """Take a file at `new_path` in, as it is, and tell of it.
+    def keep_upload(self, path: Path) -> Entry:
+        """Take a file at `new_path` in, as it is.
 
         Raises:
             SmgError: not a sound, or too long; the file is removed.
         """
         try:
-            return self._keep(path, {"task": "upload", "source": None, "options": {}, "loops": False, "warnings": []})
-        except SmgError as error:
+            audio = check_input(path, "the file")
+            if audio.format not in _UPLOADS:
+                raise SmgError(f"the file is {audio.format}; convert it to WAV, FLAC, OGG or MP3")
+        except BaseException:
             path.unlink(missing_ok=True)
-            raise SmgError(self.without_paths(str(error).replace(str(path), "the file"))) from None
+            raise
+        seconds = audio.samples.shape[1] / audio.rate
+        facts = _facts(_UPLOADS[audio.format], seconds, audio.rate, len(audio.samples))
+        return self._keep(path, facts | {"task": "upload", "options": {}, "loops": False, "warnings": []})
+
+    def image(self, entry: Entry) -> Path:
+        """The PNG of a sound's spectrogram, drawn when it is first asked for. Raises SmgError: the sound is gone."""
+        with self._drawing:
+            if entry.image is None:
+                audio = read_audio(entry.path, MAX_SAMPLES)
+                mono = resample(to_mono(audio.samples), audio.rate, self._mel.sample_rate)
+                image = entry.path.with_suffix(".png")
+                save_spectrogram(image, log_mel(mono, self._mel), self._mel)
+                entry.image, entry.bytes = image, entry.bytes + image.stat().st_size
+            return entry.image
 
     def without_paths(self, text: str) -> str:
-        """A message without where the sounds lie, which is not for those who only see the page."""
+        """A message without where the sounds lie, which is nothing for clients."""
         folder = re.escape(self._folder.name)
-        return re.sub(folder, "the folder of this page", re.sub(rf"{folder}[/\\\\]\w+(\.\w+)*", "the sound", text))
+        return re.sub(folder, "the folder of the server", re.sub(rf"{folder}[/\\\\]\w+(\.\w+)*", "the sound", text))
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _keep(self, path: Path, about: dict) -> dict:
-        audio = read_audio(path, MAX_SAMPLES)
-        if (seconds := audio.samples.shape[1] / audio.rate) > MAX_SECONDS and about["task"] == "upload":
-            raise SmgError(f"the sound lasts {seconds:.0f} s; use one of up to {MAX_SECONDS} s")
-        if audio.format not in MEDIA_TYPES:
-            raise SmgError(f"{path} is {audio.format}; convert it to WAV, FLAC, OGG or MP3")
-        image = path.with_suffix(".png")
-        mono = resample(to_mono(audio.samples), audio.rate, self._mel.sample_rate)
-        save_spectrogram(image, log_mel(mono, self._mel), self._mel)
+    def _keep(self, path: Path, about: dict) -> Entry:
         id = secrets.token_hex(16)
-        about = {
-            "id": id,
-            "seconds": round(seconds, 3),
-            "rate": audio.rate,
-            "channels": len(audio.samples),
-            **about,
-        }
-        size = path.stat().st_size + image.stat().st_size
+        entry = Entry(path, path.stat().st_size, {"id": id, "url": f"/v1/sounds/{id}"} | about)
         with self._changing:
-            while self._entries and size + sum(entry.bytes for entry in self._entries.values()) > MAX_FOLDER_BYTES:
+            while self._entries and entry.bytes + sum(each.bytes for each in self._entries.values()) > MAX_FOLDER_BYTES:
                 oldest = self._entries.pop(next(iter(self._entries)))
-                oldest.path.unlink(missing_ok=True)
-                oldest.image.unlink(missing_ok=True)
-            self._entries[id] = Entry(path, image, size, MEDIA_TYPES[audio.format], about)
-        return about
+                for file in (oldest.path, oldest.path.with_suffix(".png")):
+                    file.unlink(missing_ok=True)
+            self._entries[id] = entry
+        return entry
+
+
+def check_input(path: Path, name: object) -> Audio:
+    """A sound that is to be edited, `name` in messages. Raises SmgError: it cannot be read, or is too long."""
+    try:
+        audio = read_audio(path, MAX_SAMPLES)
+    except SmgError as error:
+        raise SmgError(str(error).replace(str(path), str(name))) from None
+    if (seconds := audio.samples.shape[1] / audio.rate) > MAX_SECONDS:
+        raise SmgError(f"the sound lasts {seconds:.0f} s; use one of up to {MAX_SECONDS} s")
+    return audio
+
+
+def _facts(format: str, seconds: float, rate: int, channels: int) -> dict:
+    return {"format": format, "seconds": round(seconds, 3), "rate": rate, "channels": channels}

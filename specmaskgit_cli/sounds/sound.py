@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ..audio.encoding import UNLIMITED
-from ..audio.files import check_output, lossless_subtype, write_audio
+from ..audio.files import audio_bytes, check_output, check_stored, format_name, lossless_subtype, write_audio
 from ..config.settings import MelConfig
 from ..options import OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
@@ -65,20 +66,38 @@ class Sound:
         output = replace(output or OutputOptions(), **options)
         output.check(self.options)
         check_output(path, bits=output.bits, rate=output.rate)
-        subtype = lossless_subtype(path, self.subtype, output.bits)
+        finished, stored = self._finished(format_name(path), output)
+        write_audio(path, finished.samples, finished.rate, **stored)
+        if image:
+            self._draw(image)
+        return finished
+
+    def encoded(self, format: str, output: OutputOptions | None = None) -> tuple[memoryview, Sound]:
+        """The bytes of the file that `save` would write in a format, such as "wav", and the sound as it is there.
+
+        Raises:
+            SmgError: the format cannot store it so, or an option is out of range.
+        """
+        output = output or OutputOptions()
+        output.check(self.options)
+        check_stored(format, output.bits, output.rate)
+        finished, stored = self._finished(format, output)
+        return audio_bytes("the sound", finished.samples, finished.rate, format, **stored), finished
+
+    def _finished(self, format: str, output: OutputOptions) -> tuple[Sound, dict[str, Any]]:
+        """The sound as it is to be stored, and how `audio_bytes` is to store it."""
+        subtype = lossless_subtype(format, self.subtype, output.bits)
         samples, rate, warnings = finish(
             self.samples, self.rate, output, gain=self.gain, loop=self.loops, unlimited=subtype in UNLIMITED
         )
         tags = Record(self.options, output, self.origin).tags() if output.metadata and self.origin else None
-        write_audio(path, samples, rate, subtype=subtype, metadata=tags)
-        if image:
-            self._draw(image)
         # Saved a second time, a sound that was changed here would tell of the second finish alone: it tells nothing.
         same = samples is self.samples
-        return replace(
+        finished = replace(
             self, samples=samples, rate=rate, warnings=self.warnings + warnings, gain=self.gain if same else None,
             origin=self.origin if same else None,
         )  # fmt: skip
+        return finished, {"subtype": subtype, "metadata": tags}
 
     def _draw(self, image: str) -> None:
         """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""

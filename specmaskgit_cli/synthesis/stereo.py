@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..audio.gain import held
 from ..audio.levels import crossfade, peak_of
 from ..audio.spatial import Frames, noise_like
 from ..config.settings import MelConfig
@@ -19,7 +20,7 @@ TEXTURE_STEPS, TEXTURE_OCTAVES = 1.5, 0.1  # around a cell, over which draws are
 LASTING_SECONDS = 1.0  # around a moment, whose level it may exceed
 EVENT = 1.4  # nats of power by which it may, and still be taken to last
 DRAWN = 0.7  # of the variance of noise, that the decoder draws in rain, wind and applause
-LIMIT_SECONDS = 0.005  # within which the side gives way to a peak of the mid
+LIMIT_SECONDS = 0.003  # within which the side gives way to a peak of the mid
 WRAP_SECONDS = 0.2  # over which the side of a loop runs into its beginning
 
 
@@ -84,10 +85,7 @@ def beside(
 def _limited(side: np.ndarray, mid: np.ndarray, rate: int) -> np.ndarray:
     """The side, softer for moments in which it would add to a peak."""
     room = (peak_of(mid) - np.abs(mid)) / np.maximum(np.abs(side), 1e-9)
-    count = max(1, round(len(mid) / (LIMIT_SECONDS * rate)))
-    starts = np.arange(count) * len(mid) // count
-    least = np.minimum(np.minimum.reduceat(room, starts), 1)
-    least = np.minimum(least, np.minimum(np.roll(least, 1), np.roll(least, -1)))
-    # Between the middles of two parts the gain is at most what either has room for. The last is before the first.
-    middles = starts + np.diff(starts, append=len(mid)) / 2
-    return side * np.interp(np.arange(len(mid)), middles, least, period=len(mid)).astype(np.float32)
+    reach = max(1, round(LIMIT_SECONDS * rate))
+    around = 2 * reach  # as of a loop: what is at its end says something of its beginning
+    gain = held(np.pad(np.minimum(1, room), around, mode="wrap"), reach)
+    return side * gain[around : around + len(side)]

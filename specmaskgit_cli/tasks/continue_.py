@@ -14,8 +14,9 @@ from ..options import ContinueOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
+from .levels import fitted, heard, level_of
 from .regenerate import fresh_cells, regenerate
-from .source import Source, excerpt
+from .source import Source, excerpt, sunk
 
 JOIN_SECONDS = 0.01  # over which the new part takes over from the mirrored end of the old
 LEVEL_SECONDS = 0.25  # on both sides of the join, whose levels are made equal
@@ -38,12 +39,13 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
     window_seconds = config.generator.max_columns * column / cfg.sample_rate
     length = min(source.samples.shape[1], round(window_seconds * source.rate))
     near = source.samples[:, :length] if backward else source.samples[:, -length:]
-    if draw.condition is None and not near.any():
+    prompted = draw.condition is not None
+    if not prompted and not near.any():
         where = "begins" if backward else "ends"
         raise UsageError(f"{source.name} {where} in silence; say with a prompt what should be there")
     clip = excerpt(near, source.rate, config)
     exact = max(1, clip.place(length))  # what follows in `clip.wave` is padding
-    if draw.condition is None:
+    if not prompted:
         draw = replace(draw, condition=engine.prompts.of_mel(log_mel(clip.wave, cfg)))
 
     wanted = int(np.ceil((options.seconds + JOIN_SECONDS) * cfg.sample_rate))
@@ -67,11 +69,16 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
         mels.append(log_mel(new, cfg))
         ends.append(new[-missing:] if backward else new[:missing])
     new = _at_rate(clip, ends, context, backward, round(options.seconds * source.rate))
-    new = _placed(new, near, clip.mix, source.rate, backward, draw.rng)
-    new = _levelled(brightened(new, source.rate, cfg.f_max, near), near, source.rate, backward)
-    new = _joined(new, near, source.rate, backward)
+    new = _placed(new, near - clip.lows, clip.mix, source.rate, backward, draw.rng)
+    new = brightened(new, source.rate, cfg.f_max, near - clip.lows)
+    new = _levelled(new, near, source.rate, cfg.f_max, backward)
+    step = -1 if backward else 1  # the lows of the input sink to its offset, which stays
+    under = sunk(clip.lows[:, ::step], new.shape[1], source.rate)[:, ::step]
+    new, notes = fitted(new, near, source.rate, cfg.f_max, under, prompted)
+    new = _joined(new, under, near, source.rate, backward)
     parts = [new, source.samples] if backward else [source.samples, new]
-    return Result(np.concatenate(parts, axis=1), source.rate, np.concatenate(mels[::-1] if backward else mels, axis=1))
+    mel = np.concatenate(mels[::-1] if backward else mels, axis=1)
+    return Result(np.concatenate(parts, axis=1), source.rate, mel, notes)
 
 
 def _at_rate(clip, pieces, context: int, backward: bool, length: int) -> np.ndarray:
@@ -94,28 +101,27 @@ def _placed(
     return spatial_image(samples, mix, rate, known).render(new, rng, offset)
 
 
-def _levelled(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
+def _levelled(new: np.ndarray, near: np.ndarray, rate: int, top: float, backward: bool) -> np.ndarray:
     """`new` beginning as loud as `near` ends: the vocoder does not quite keep the level of a spectrogram."""
     if backward:
-        return _levelled(new[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
+        return _levelled(new[:, ::-1], near[:, ::-1], rate, top, False)[:, ::-1]
     count = round(LEVEL_SECONDS * rate)
-    found, wanted = (
-        float(np.sqrt(np.mean(np.square(x), dtype=np.float64))) for x in (new[:, :count], near[:, -count:])
-    )
+    found, wanted = level_of(heard(new, rate, top)[:, :count]), level_of(heard(near, rate, top)[:, -count:])
     gain = np.clip(wanted / max(found, 1e-9), 1 / MAX_GAIN, MAX_GAIN)
     # Constant over what was compared, then back to 1.
     past = np.maximum(0, np.arange(new.shape[1]) - count) / (SETTLE_SECONDS * rate)
     return new * (1 + (gain - 1) * np.exp(-past)).astype(np.float32)
 
 
-def _joined(new: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
-    """`new` without a jump where it meets `near`: it fades in over the input mirrored at its last sample."""
+def _joined(new: np.ndarray, under: np.ndarray, near: np.ndarray, rate: int, backward: bool) -> np.ndarray:
+    """`new` and what is under it, without a jump where they meet `near`: they fade in over the input mirrored at its
+    last sample."""
     if backward:
-        return _joined(new[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
-    length = near.shape[1]
+        return _joined(new[:, ::-1], under[:, ::-1], near[:, ::-1], rate, False)[:, ::-1]
+    joined, length = fade(new, rate, 0.0) + under, near.shape[1]
     count = min(round(JOIN_SECONDS * rate), new.shape[1], length - 1)
     mirrored = np.pad(near, ((0, 0), (0, count)), mode="reflect", reflect_type="odd")[:, length:]
+    mirrored = np.clip(mirrored, near.min(axis=1, keepdims=True), near.max(axis=1, keepdims=True))  # or it goes too far
     rise = ((np.arange(count) + 0.5) / max(count, 1)).astype(np.float32)
-    joined = new.copy()
-    joined[:, :count] = new[:, :count] * rise + mirrored * (1 - rise)
-    return fade(joined, rate, 0.0)
+    joined[:, :count] = joined[:, :count] * rise + mirrored * (1 - rise)
+    return joined

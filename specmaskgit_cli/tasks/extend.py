@@ -8,6 +8,7 @@ import numpy as np
 
 from ..audio.files import resample
 from ..audio.filters import band
+from ..audio.levels import peak_of
 from ..audio.replication import air, highest
 from ..audio.spatial import spatial_image
 from ..errors import UsageError
@@ -17,6 +18,7 @@ from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
 from .cutoff import find_cutoff
+from .levels import limited
 from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 
@@ -106,6 +108,7 @@ def _extend_window(
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
     rise = np.clip((np.arange(length) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(length)
     rise = rise.astype(np.float32)
+    change = limited(change, rate, max(1.0, peak_of(low)) - np.abs(low))[0]  # or a loud sound would clip with it
     return part * (1 - rise) + (low + change) * rise, log_mel(made, cfg), levels
 
 

@@ -28,16 +28,17 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
         scores = [engine.prompts.score(new.mel, draw.condition.embedding) for new in made]
         best = int(np.argmax(scores))
         score = scores[best]
-    new, draw = made[best], candidates[best]
+    new, draw, level = made[best], candidates[best], 1.0
     wave = engine.vocode(new.mel, draw.rng)[: round(options.seconds * rate)]
     if options.loop:
         condition = engine.prompts.drawn(draw.condition, draw.rng, variety=options.variety, style_share=style_share)
         closing = replace(draw, condition=condition, progress=Share())
-        wave = close_loop(engine, closing, wave[None], rate, JOIN_SECONDS)[0][0]
+        level = peak_gain(wave)  # an edit goes by the level, which may be any here
+        wave = close_loop(engine, closing, wave[None] * np.float32(level), rate, JOIN_SECONDS)[0][0]
     else:
         wave = fade(wave, rate)  # before the peak is sought, as it may lie where the sound fades
     samples, gain = finished(engine, new, wave, options, draw.rng)
-    return Result(samples, rate, new.mel, score=score, gain=gain)
+    return Result(samples, rate, new.mel, score=score, gain=level * gain)
 
 
 def finished(

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS, band, plateau
+from ..audio.levels import peak_of
 from ..audio.replication import brightened
 from ..errors import UsageError
 from ..options import Box, InpaintOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
+from .levels import fitted, limited
 from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 
@@ -33,20 +35,22 @@ class Span:
 
 def run(engine: Engine, draw: Draw, source: Source, options: InpaintOptions) -> Result:
     """Only the neighbourhood of the boxes is decoded, so that the length of the sound does not matter."""
-    samples, mel = source.samples.copy(), None
+    samples, mel, notes = source.samples.copy(), None, ()
     boxes = tuple(box.within(source.seconds) for box in options.boxes)
     groups = neighbourhoods(engine, source, boxes)
     for index, (start, stop, spans) in enumerate(groups):
-        samples[:, start:stop], mel = repaint(
+        samples[:, start:stop], mel, found = repaint(
             engine, draw.part(index, len(groups)), samples[:, start:stop], source.rate, spans
         )
-    return Result(samples, source.rate, mel, options=replace(options, boxes=boxes))
+        notes += found
+    return Result(samples, source.rate, mel, tuple(dict.fromkeys(notes)), replace(options, boxes=boxes))
 
 
 def repaint(
     engine: Engine, draw: Draw, samples: np.ndarray, rate: int, spans: list[Span]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Make the spans of samples [channels, m] anew; returns them with the spans replaced, and the mel [n_mels, frames].
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Make the spans of samples [channels, m] anew; returns them with the spans replaced, the mel [n_mels, frames], and
+    notes for the user.
 
     Outside the spans the samples are returned as they are. Those inside blend in over 30 ms at the span's ends.
 
@@ -62,14 +66,15 @@ def repaint(
         around[span.start : span.stop] = False
     if draw.condition is None and not np.any(samples[:, stays]):
         raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
-    clip = excerpt(samples, rate, config, stays, around if around.any() else None)
-    cfg = config.mel
+    gaps = [(span.start, span.stop) for span in whole]
+    clip = excerpt(samples, rate, config, gaps, around if around.any() else None)
+    cfg, prompted = config.mel, draw.condition is not None
     fresh = np.zeros((cfg.n_mels, len(clip.wave) // cfg.hop_length), bool)
     free, trust = np.zeros(len(clip.wave), bool), np.ones(fresh.shape, np.float32)
     for span in spans:
         start, stop = clip.place(span.start), max(clip.place(span.stop), clip.place(span.start) + 1)
         cells = fresh_cells(fresh.shape, start, stop, span.low, span.high, cfg)
-        if draw.condition is None:
+        if not prompted:
             trust[cells & ~fresh] = min(1.0, (stop - start) / cfg.sample_rate / OWN_LEVEL_SECONDS)
         fresh |= cells
         free[start:stop] = True
@@ -78,13 +83,21 @@ def repaint(
     # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
     changed = samples + new - clip.reached if len(whole) < len(spans) else samples
     if whole:
-        new = brightened(new, rate, cfg.f_max, _around(samples, whole, rate))
-    result = samples.copy()
+        new = brightened(new, rate, cfg.f_max, _around(samples - clip.lows, whole, rate))
+    result, notes, most = samples.copy(), [], max(1.0, peak_of(samples[:, stays]))
     for span in sorted(spans, key=whole.__contains__):
         inside = np.s_[:, span.start : span.stop]
-        change = new - result if span in whole else band(changed - result, rate, span.low, span.high)
-        result[inside] += (plateau(length, span.start, span.stop, rate) * change)[inside]
-    return result, log_mel(made, cfg)
+        flanks = plateau(length, span.start, span.stop, rate)[span.start : span.stop]
+        if span in whole:
+            level, said = fitted(
+                new[inside], samples[:, stays], rate, cfg.f_max, clip.lows[inside], prompted, samples[inside]
+            )
+            notes += said
+            result[inside] += flanks * (level + clip.lows[inside] - result[inside])
+        else:
+            change = flanks * band(changed - result, rate, span.low, span.high)[inside]
+            result[inside] += limited(change, rate, most - np.abs(result[inside]))[0]
+    return result, log_mel(made, cfg), tuple(notes)
 
 
 def _around(samples: np.ndarray, spans: list[Span], rate: int) -> np.ndarray:

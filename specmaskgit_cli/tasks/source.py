@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from ..audio.files import read_audio, resample
+from ..audio.filters import lows
 from ..audio.levels import peak_gain
 from ..audio.spatial import SpatialImage, spatial_image
 from ..config.settings import CheckpointConfig
 from ..errors import UsageError
 from ..synthesis.prompts import INPUT_PEAK_DB
+from .levels import heard, level_of
 
 MIN_SECONDS = 0.05
 MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
+REST_SECONDS = 0.1  # of the means of which the median is the offset of a sound
+SINK_SECONDS = 0.2  # in which what rumbles beside a new part sinks to the offset
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class Excerpt:
     Attributes:
         wave: float32 [columns * column_samples]; silent past the end of the part.
         samples: the part itself, float32 [channels, m], at `rate`.
+        lows: its offset and rumble, [channels, m], which are not in `wave`; where new sound is to be made, what is
+            around carried on.
         mix: share of each channel in the mono sum, [channels].
         gain: level of `wave` relative to the mono sum.
         known: bool [m], what of it says where the sound is between the channels; None is all.
@@ -67,6 +75,7 @@ class Excerpt:
 
     wave: np.ndarray
     samples: np.ndarray
+    lows: np.ndarray
     rate: int
     model_rate: int
     mix: np.ndarray
@@ -92,32 +101,83 @@ class Excerpt:
     @cached_property
     def image(self) -> SpatialImage:
         """Where the part is between its channels."""
-        return spatial_image(self.samples, self.mix, self.rate, self.known)
+        return spatial_image(self.samples - self.lows, self.mix, self.rate, self.known)
 
     @property
     def reached(self) -> np.ndarray:
         """What of the part the models reach, [channels, m]: each channel at their rate and back."""
-        size, heard = len(self.wave), []
-        for channel in self.samples:
+        size, found = len(self.wave), []
+        for channel in self.samples - self.lows:
             wave = resample(channel, self.rate, self.model_rate) * np.float32(self.gain)
-            heard.append(self.mono(np.pad(wave, (0, size - len(wave))), len(channel)))
-        return np.stack(heard)
+            found.append(self.mono(np.pad(wave, (0, size - len(wave))), len(channel)))
+        return np.stack(found)
 
 
 def excerpt(
-    samples: np.ndarray, rate: int, config: CheckpointConfig, stays: np.ndarray | None = None,
+    samples: np.ndarray, rate: int, config: CheckpointConfig, gaps: Sequence[tuple[int, int]] = (),
     known: np.ndarray | None = None,
 ) -> Excerpt:  # fmt: skip
-    """Samples [channels, m] as the models hear them. Levels are measured where bool `stays` [m] is true; `known` as of
-    Excerpt."""
-    measured = samples if stays is None or not stays.any() else samples[:, stays]
+    """Samples [channels, m] as the models hear them; levels are measured outside the gaps, spans of samples; `known` as
+    of Excerpt."""
+    stays = np.ones(samples.shape[1], bool)
+    for start, stop in gaps:
+        stays[start:stop] = False
+    under = _lows(samples, rate, stays)
+    clean = samples - under
+    measured = heard(clean[:, stays] if stays.any() else clean, rate, config.mel.f_max)
     power = np.sqrt(np.mean(np.square(measured), axis=1, dtype=np.float64))
     mix = np.full(len(samples), 1 / len(samples), np.float32)
     level = float(np.sqrt(np.mean(np.square(mix @ measured), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
         mix = np.eye(len(samples), dtype=np.float32)[int(np.argmax(power))]
     gain = peak_gain(mix @ measured, INPUT_PEAK_DB)
-    wave = resample(mix @ samples, rate, config.mel.sample_rate) * np.float32(gain)
+    wave = resample(mix @ clean, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))
-    return Excerpt(wave, samples, rate, config.mel.sample_rate, mix, gain, known)
+    return Excerpt(wave, samples, under, rate, config.mel.sample_rate, mix, gain, known)
+
+
+def sunk(known: np.ndarray, count: int, rate: int) -> np.ndarray:
+    """The lows [channels, m] of a sound carried on for `count` samples: they sink to its offset, and stay there."""
+    offset = _offset(known, rate)
+    near = known[:, ::-1][:, : min(count, round(SINK_SECONDS * rate))]  # mirrored at the end
+    places = np.arange(near.shape[1]) + 0.5
+    on = np.tile(offset, (1, count))
+    on[:, : len(places)] += (near - offset) * (0.5 + 0.5 * np.cos(np.pi * places / len(places))).astype(np.float32)
+    return on
+
+
+def _offset(x: np.ndarray, rate: int) -> np.ndarray:
+    """What x [channels, m] rests at, [channels, 1]: not its mean, which a single thump moves."""
+    length = x.shape[1]
+    size = max(1, min(length, round(REST_SECONDS * rate)))
+    means = x[:, length % size :].reshape(len(x), -1, size).mean(axis=2, dtype=np.float64)
+    return np.median(means, axis=1, keepdims=True).astype(np.float32)
+
+
+def _lows(samples: np.ndarray, rate: int, stays: np.ndarray) -> np.ndarray:
+    """What the models should not hear of samples [channels, m], where bool `stays` [m] is true: their offset, and what
+    rumbles if that is louder than all else. Between, that of both sides crosses over."""
+    edges = [0, *np.flatnonzero(np.diff(stays)) + 1, samples.shape[1]]
+    parts = [np.s_[:, start:stop] for start, stop in pairwise(edges)]
+    under = np.zeros(samples.shape, np.float32)
+    for part, start in zip(parts, edges, strict=False):
+        if stays[start]:
+            under[part] = _rumble(samples[part], rate)
+    for index, part in enumerate(parts):
+        if not stays[edges[index]]:
+            count, sides = edges[index + 1] - edges[index], []
+            if index:
+                sides.append(sunk(under[parts[index - 1]], count, rate))
+            if index + 1 < len(parts):
+                sides.append(sunk(under[parts[index + 1]][:, ::-1], count, rate)[:, ::-1])
+            rise = ((np.arange(count) + 0.5) / count).astype(np.float32)
+            if sides:
+                under[part] = sides[0] * (1 - rise) + sides[-1] * rise
+    return under
+
+
+def _rumble(x: np.ndarray, rate: int) -> np.ndarray:
+    low, offset = lows(x, rate), _offset(x, rate)
+    # Sounds have some of it, and the models expect as much: without it, they take noise for darker than it is.
+    return low if level_of(low - offset) > level_of(x - low) else np.broadcast_to(offset, x.shape)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..audio.levels import limit_peak
 from ..options import VaryOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
+from .levels import fitted
 from .regenerate import regenerate_mel
 from .source import Source, excerpt
 
@@ -32,4 +32,5 @@ def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Res
         draw = replace(draw, condition=engine.prompts.of_mel(mel))
     mel = regenerate_mel(engine, draw, mel, fresh)
     samples = clip.back(engine.vocode(mel, draw.rng), draw.rng)
-    return Result(limit_peak(samples, 0.0), source.rate, mel)
+    samples, notes = fitted(samples, source.samples, source.rate, config.mel.f_max, clip.lows)
+    return Result(samples + clip.lows, source.rate, mel, notes)

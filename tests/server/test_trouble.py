@@ -12,11 +12,10 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from support.page_server import serving
+from support.http_server import serving
 
 from specmaskgit_cli import load
-from specmaskgit_cli.server import app as server
-from specmaskgit_cli.server import connections, sounds
+from specmaskgit_cli.server import bodies, connections, sounds
 
 NOISE = np.random.default_rng(0).standard_normal(8000) * 0.1
 
@@ -43,7 +42,7 @@ def folder(monkeypatch):
 def half_upload(client, length=100_000) -> socket.socket:
     """A connection that has sent the head of an upload and its first bytes."""
     connection = socket.create_connection(("127.0.0.1", client.port))
-    head = f"POST /api/sounds HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST /v1/sounds HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nContent-Length: {length}\r\n\r\n"
     connection.sendall(head.encode() + b"RIFF")
     return connection
 
@@ -66,13 +65,14 @@ def test_clients_that_go_away_leave_nothing(pipe, folder, capsys):
 
 
 def test_uploads_that_do_not_arrive_make_room(pipe, folder, monkeypatch):
-    monkeypatch.setattr(server, "MAX_ARRIVING", 2)
-    monkeypatch.setattr(server, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(bodies, "MAX_ARRIVING", 2)
+    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 3.0)
+    monkeypatch.setattr(bodies, "PLACE_SECONDS", 0.1)
     with serving(pipe) as client:
         waiting = [half_upload(client) for _ in range(2)]
         until(lambda: len(list(folder().iterdir())) == 2)
         status, told = client.upload(NOISE, 8000)
-        assert status == 503 and "2 sounds are arriving" in told["error"]
+        assert status == 503 and "2 sounds are arriving" in told["error"]["message"]
         for connection in waiting:
             connection.settimeout(20)
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
@@ -81,7 +81,7 @@ def test_uploads_that_do_not_arrive_make_room(pipe, folder, monkeypatch):
 
 
 def test_a_request_that_goes_on_for_ever_ends(pipe, monkeypatch):
-    monkeypatch.setattr(server, "BODY_SECONDS", 1.0)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 1.0)
     with serving(pipe) as client, half_upload(client) as connection:
         connection.settimeout(0.1)
         answer = b""
@@ -111,11 +111,11 @@ def test_a_folder_that_cannot_be_used_is_said(pipe, folder, monkeypatch):
         made = client.wait(client.post("generate", prompt="a", seconds=0.5, steps=1)[1])["sounds"][0]["id"]
         shutil.rmtree(folder())
         status, told = client.upload(NOISE, 8000)
-        assert status == 507 and "No such file" in told["error"]
-        assert client("GET", f"/api/sounds/{made}/audio")[0] == 404
-        assert client("GET", f"/api/sounds/{made}/image")[0] == 404
+        assert status == 507 and "No such file" in told["error"]["message"]
+        assert client("GET", f"/v1/sounds/{made}")[0] == 404
+        assert client("GET", f"/v1/sounds/{made}/image")[0] == 404
         for job in (client.post("generate", prompt="a", seconds=0.5, steps=1), client.post("vary", source, steps=1)):
-            error = client.wait(job[1])["error"]
+            error = client.wait(job[1])["error"]["message"]
             assert error and str(folder()) not in error and "bug" not in error
 
 
@@ -123,15 +123,15 @@ def test_a_folder_that_cannot_be_used_is_said(pipe, folder, monkeypatch):
 def test_other_sites_are_told_nothing(pipe, site):
     with serving(pipe) as client:
         here = f"127.0.0.1:{client.port}"
-        for path in ("/static/icon.svg", "/api/about"):
+        for path in ("/static/icon.svg", "/v1/models"):
             assert client("GET", path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})[0] == 403
             assert client("GET", path, headers={"Sec-Fetch-Site": "same-origin"})[0] == 200
-        assert client("POST", "/api/jobs", {}, {"Sec-Fetch-Site": site})[0] == 403
+        assert client("POST", "/v1/jobs", {}, {"Sec-Fetch-Site": site})[0] == 403
         assert client("GET", "/", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})[0] == 403
         status, headers, _ = client("GET", "/", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"})
         assert status == 200 and headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert client("POST", "/api/jobs", {}, {"Origin": f"x://{here}"})[0] == 403
-        assert client("POST", "/api/jobs", {}, {"Origin": f"https://{here}"})[0] == 400  # behind a proxy
+        assert client("POST", "/v1/jobs", {}, {"Origin": f"x://{here}"})[0] == 403
+        assert client("POST", "/v1/jobs", {}, {"Origin": f"https://{here}"})[0] == 400  # behind a proxy
 
 
 def test_full_disks_are_said(pipe, folder, monkeypatch):
@@ -148,7 +148,7 @@ def test_full_disks_are_said(pipe, folder, monkeypatch):
     with serving(pipe) as client:
         usual = Path.open
         monkeypatch.setattr(
-            Path, "open", lambda self, *a, **k: Full() if "smg-ui-" in str(self) else usual(self, *a, **k)
+            Path, "open", lambda self, *a, **k: Full() if "smg-server-" in str(self) else usual(self, *a, **k)
         )
         status, told = client.upload(NOISE, 8000)
-        assert status == 507 and "No space left" in told["error"]
+        assert status == 507 and "No space left" in told["error"]["message"]

@@ -17,11 +17,13 @@ const SLIDERS = {
   temperature: [0.05, 2, 0.05],
   top_p: [0.05, 1, 0.05],
 };
-const LABELS = { num: "Sounds", join: "Join, s", cutoff: "Cut-off, Hz", top_p: "Top p" };
+const LABELS = { num: "Sounds", join: "Join, s", cutoff: "Cut-off, Hz", top_p: "Top p", lufs: "Loudness, LUFS", rate: "Rate, Hz" };
 const FIXED = ["prompt", "negative", "boxes"]; // options whose fields index.html has
+const GROUPS = { Options: "fields", Sampling: "sampling", Output: "output" }; // the places of the others, by their group
 const HERTZ = [500, 1000, 2000, 4000, 6000];
 
-let about; // what the server says of the model, the tasks and their options
+let tasks; // the options of each task, as JSON Schema, by their names
+let model; // what the server says of it
 let task = "generate";
 let current = null; // the sound that is shown and edited
 const sounds = []; // of this visit, the newest first
@@ -31,10 +33,10 @@ async function call(path, options) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("smg ui does not answer; is it still running?");
+    throw new Error("the server does not answer; is it still running?");
   }
   const body = answer.status === 204 ? null : await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body?.error ?? `the server answered ${answer.status}`);
+  if (!answer.ok) throw new Error(body?.error?.message ?? `the server answered ${answer.status}`);
   return body;
 }
 
@@ -53,12 +55,12 @@ const guarded = (work) => async (...given) => {
 // The form
 
 function makeForm() {
-  for (const [name, options] of Object.entries(about.tasks)) {
+  for (const [name, options] of Object.entries(tasks)) {
     const choice = element("input", { type: "radio", name: "task", value: name });
     $("tasks").append(element("label", {}, choice, element("span", {}, capital(name))));
     for (const [option, described] of Object.entries(options)) {
-      if (FIXED.includes(option) || form.elements[option]) continue;
-      $(described.group === "Sampling" ? "sampling" : "fields").append(makeField(option, described));
+      if (!isField(option, described) || form.elements[option]) continue;
+      $(GROUPS[described["x-group"]]).append(makeField(option, described));
       setField(option, described.default);
     }
   }
@@ -66,16 +68,28 @@ function makeForm() {
 
 const capital = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 
-function makeField(name, { kind, help, low, high, above, words }) {
+const types = ({ type }) => [type].flat();
+const takes = (described, type) => types(described).includes(type);
+
+// Whether an option has a field that is made from its schema; sounds and lists have none.
+function isField(name, described) {
+  const plain = ["boolean", "integer", "number", "string"].some((type) => takes(described, type));
+  return plain && !FIXED.includes(name) && name !== "like_weight" && described["x-group"] in GROUPS;
+}
+
+function makeField(name, described) {
+  const { description: help, minimum: low, maximum: high, enum: words } = described;
   const id = `n-${name}`, label = element("label", { htmlFor: id, title: help }, LABELS[name] ?? capital(name));
   const row = (...fields) => element("div", { className: "option", id: `f-${name}` }, label, ...fields);
-  if (kind === "Flag") {
+  if (takes(described, "boolean")) {
     const box = element("input", { type: "checkbox", name, id });
-    return element("label", { className: "check", id: `f-${name}` }, box, help);
+    const text = described.default ? capital(name) : help; // the help of a flag tells what the other value does
+    return element("label", { className: "check", id: `f-${name}`, title: help }, box, text);
   }
-  if (kind === "Choice") return row(element("select", { name, id }, ...words.map((word) => new Option(word))));
+  if (words) return row(element("select", { name, id }, ...words.map((word) => new Option(word ?? "auto", word ?? ""))));
+  if (takes(described, "string")) return row(element("input", { type: "text", name, id }));
   const [least, most, step] = SLIDERS[name] ?? [];
-  const min = above ? least : low;
+  const min = low ?? least;
   const number = element("input", { type: "number", name, id, min, max: high, step: "any", placeholder: "auto" });
   if (most === undefined) return row(number);
   const range = element("input", { type: "range", min: least, max: Math.min(most, high), step, ariaLabel: label.textContent });
@@ -97,10 +111,10 @@ function readField(name) {
   return field.type === "number" ? numeric(name) : text(name);
 }
 
-const fields = (of) => Object.keys(about.tasks[of]).filter((name) => !FIXED.includes(name));
+const fields = (of) => Object.keys(tasks[of]).filter((name) => isField(name, tasks[of][name]));
 
 function setTask(next) {
-  const before = about.tasks[task], after = about.tasks[next];
+  const before = tasks[task], after = tasks[next];
   for (const row of form.querySelectorAll("[id^=f-]")) row.hidden = !(row.id.slice(2) in after);
   for (const name of fields(next)) {
     // What was left at its default takes that of the other task.
@@ -120,16 +134,20 @@ const numeric = (name) => (form.elements[name].value === "" ? null : Number(form
 function readForm() {
   const options = { prompt: text("prompt"), negative: text("negative") };
   for (const name of fields(task)) options[name] = readField(name);
-  if ("boxes" in about.tasks[task]) {
+  if ("boxes" in tasks[task]) {
     if (numeric("start") === null && numeric("end") === null) throw new Error("draw a box on the spectrogram first");
     options.boxes = [Object.fromEntries(["start", "end", "low", "high"].map((name) => [name, numeric(name)]))];
     options.boxes[0].start ??= 0;
   }
-  return { task, options, source: task === "generate" ? null : current?.id ?? null };
+  if ("input" in tasks[task]) {
+    if (!current) throw new Error(`nothing to ${task}: generate or upload a sound first`);
+    options.input = { sound: current.id };
+  }
+  return { task, options };
 }
 
 function loadSettings(sound) {
-  const source = sounds.find((other) => other.id === sound.source);
+  const source = sourceOf(sound);
   if (source) show(source);
   setTask(sound.task);
   const options = sound.options;
@@ -148,16 +166,10 @@ async function run() {
   const request = JSON.stringify(readForm());
   $("go").disabled = true;
   try {
-    running = await call("/api/jobs", { method: "POST", headers: { "Content-Type": "application/json" }, body: request });
+    running = await call("/v1/jobs", { method: "POST", headers: { "Content-Type": "application/json" }, body: request });
     $("job").hidden = false;
-    while (running.state === "waiting" || running.state === "running") {
-      const waiting = running.state === "waiting" && running.ahead > 0;
-      $("progress").value = running.progress;
-      $("status").textContent = waiting ? `waiting, ${running.ahead} ahead` : `${Math.round(running.progress * 100)} %`;
-      await new Promise((resolve) => setTimeout(resolve, 250));
-      running = await call(`/api/jobs/${running.id}`);
-    }
-    if (running.error) throw new Error(running.error);
+    running = await ended(running.id);
+    if (running.error) throw new Error(running.error.message);
     if (!running.sounds.length) throw new Error("nothing to do: the sound already has what the model could add");
     running.sounds.forEach(add);
     show(running.sounds[0]);
@@ -167,30 +179,45 @@ async function run() {
   }
 }
 
+// The job when it has ended; its progress is shown until then.
+function ended(id) {
+  return new Promise((resolve, reject) => {
+    const events = new EventSource(`/v1/jobs/${id}/events`);
+    const told = (next) => ({ data }) => next(JSON.parse(data));
+    events.addEventListener("progress", told((job) => {
+      $("progress").value = job.progress;
+      $("status").textContent = job.ahead > 0 ? `waiting, ${job.ahead} ahead` : `${Math.round(job.progress * 100)} %`;
+    }));
+    events.addEventListener("end", told((job) => { events.close(); resolve(job); }));
+    events.addEventListener("error", () => { events.close(); reject(new Error("the server went away; is it still running?")); });
+  });
+}
+
 async function upload(file) {
   if (!file) return;
-  const sound = await call("/api/sounds", { method: "POST", body: file });
+  const sound = await call("/v1/sounds", { method: "POST", body: file });
   add(sound);
   show(sound);
 }
 
 // Sounds
 
+const sourceOf = (sound) => sounds.find(({ id }) => id === sound.options.input?.sound);
+
 function title(sound) {
   if (sound.task === "upload") return "uploaded sound";
-  const source = sounds.find(({ id }) => id === sound.source);
+  const source = sourceOf(sound);
   return sound.options.prompt ?? (source ? title(source) : sound.task);
 }
 
 const seconds = (value) => `${Number(value.toFixed(2))} s`;
 const fileName = (sound) => {
   const words = title(sound).toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40);
-  return `${[words || "sound", sound.task, sound.options.seed].filter((part) => part !== undefined).join("-")}.wav`;
+  return `${[words || "sound", sound.task, sound.options.seed].filter((part) => part !== undefined).join("-")}.${sound.format}`;
 };
-const fileUrl = (sound) => `/api/sounds/${sound.id}/audio`;
 
 function downloadLink(link, sound) {
-  link.href = fileUrl(sound);
+  link.href = sound.url;
   // An upload has its own format, and the browser names it by that.
   link.download = sound.task === "upload" ? "" : fileName(sound);
 }
@@ -200,7 +227,7 @@ function add(sound) {
   sessionStorage.setItem("sounds", JSON.stringify(sounds.map(({ id }) => id)));
   const about = `${sound.task} · ${seconds(sound.seconds)}${sound.task === "upload" ? "" : ` · seed ${sound.options.seed}`}`;
   const choose = element("button", { type: "button", className: "choose" },
-    element("img", { src: `/api/sounds/${sound.id}/image`, alt: "" }),
+    element("img", { src: `${sound.url}/image`, alt: "" }),
     element("span", {}, element("b", {}, title(sound)), element("span", { className: "meta" }, about)));
   choose.addEventListener("click", () => {
     show(sound);
@@ -225,11 +252,11 @@ function show(sound) {
   $("current").hidden = false;
   $("empty").hidden = true;
   $("title").textContent = title(sound);
-  $("image").src = `/api/sounds/${sound.id}/image`;
+  $("image").src = `${sound.url}/image`;
   $("image").alt = `Spectrogram of ${title(sound)}, ${seconds(sound.seconds)}`;
   $("duration").textContent = seconds(sound.seconds);
   $("playhead").hidden = true;
-  audio.src = fileUrl(sound);
+  audio.src = sound.url;
   audio.loop = sound.loops;
   $("notes").textContent = sound.warnings.join("; ");
   $("reuse").hidden = sound.task === "upload";
@@ -237,7 +264,7 @@ function show(sound) {
   const facts = { task: sound.task, length: seconds(sound.seconds), rate: `${sound.rate} Hz`, channels: sound.channels };
   if (sound.seconds_taken) facts["made in"] = seconds(sound.seconds_taken);
   for (const [name, value] of Object.entries(sound.options)) {
-    if (value !== null && name !== "num") facts[name] = name === "boxes" ? value.map(boxText).join("; ") : String(value);
+    if (value !== null && !["num", "input"].includes(name)) facts[name] = name === "boxes" ? value.map(boxText).join("; ") : String(value);
   }
   const rows = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
   $("settings").replaceChildren(...rows);
@@ -253,13 +280,13 @@ const boxText = ({ start, end, low, high }) =>
 // The spectrogram: its rows are mel bands, so that places and frequencies are told by the bands' edges.
 
 function hertzAt(share) {
-  const edges = about.band_edges, place = Math.min(Math.max(share, 0), 1) * (edges.length - 1);
+  const edges = model.band_edges, place = Math.min(Math.max(share, 0), 1) * (edges.length - 1);
   const index = Math.min(Math.floor(place), edges.length - 2);
   return edges[index] + (edges[index + 1] - edges[index]) * (place - index);
 }
 
 function shareOf(hertz) {
-  const edges = about.band_edges, above = edges.findIndex((edge) => edge > hertz);
+  const edges = model.band_edges, above = edges.findIndex((edge) => edge > hertz);
   if (above === 0) return 0;
   if (above < 0) return 1;
   return (above - 1 + (hertz - edges[above - 1]) / (edges[above] - edges[above - 1])) / (edges.length - 1);
@@ -335,7 +362,7 @@ for (const name of ["start", "end", "low", "high"]) form.elements[name].addEvent
 for (const event of ["play", "seeked"]) audio.addEventListener(event, followPlayback);
 form.addEventListener("submit", (event) => { event.preventDefault(); guarded(run)(); });
 $("tasks").addEventListener("change", (event) => setTask(event.target.value));
-$("stop").addEventListener("click", guarded(() => call(`/api/jobs/${running.id}`, { method: "DELETE" })));
+$("stop").addEventListener("click", guarded(() => call(`/v1/jobs/${running.id}`, { method: "DELETE" })));
 $("reuse").addEventListener("click", () => loadSettings(current));
 $("file").addEventListener("change", guarded(async ({ target }) => {
   await upload(target.files[0]);
@@ -359,13 +386,16 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 }
 
 await guarded(async () => {
-  about = await call("/api/about");
-  $("model").textContent = `· model ${about.model}`;
+  const api = await call("/v1/openapi.json");
+  [model] = (await call("/v1/models")).models;
+  const names = Object.values(api.paths).map(({ post }) => post).filter((post) => post?.tags?.includes("tasks"));
+  tasks = Object.fromEntries(names.map(({ operationId }) => [operationId, api.components.schemas[operationId].properties]));
+  $("model").textContent = `· model ${model.name}`;
   makeForm();
   makeAxis();
   setTask(task);
   for (const id of JSON.parse(sessionStorage.getItem("sounds") ?? "[]").reverse()) {
-    await call(`/api/sounds/${id}`).then(add, () => {}); // gone with an earlier server
+    await call(`/v1/sounds/${id}/about`).then(add, () => {}); // gone with an earlier server
   }
   if (sounds.length) show(sounds[0]);
 })();
