@@ -13,8 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..threads import one_blas_thread
-
 WINDOW_SECONDS = 0.046  # of the transform, about
 MOMENT_SECONDS = 0.2
 NEAR_MOMENTS = 1.5  # standard deviation of the weights of the moments around one
@@ -22,7 +20,7 @@ FAR = 1e-3  # weight of the sound as a whole beside the moments around one
 LOWEST_BINS = 4  # the lowest octave has at least so many
 ALIKE = 1e-6  # share of the power, below which what is unrelated is rounding
 MOST = 4.0  # of a channel against the mono sum
-_BLOCK = 128  # frames worked on at once
+_BLOCK = 128  # frames of all channels that are worked on at once
 _AROUND = np.array([0.25, 0.5, 0.25])  # of the frames, and in turn of the bins, in the level of a cell
 
 
@@ -57,15 +55,15 @@ class Frames:
         framed = np.lib.stride_tricks.sliding_window_view(inside, self.size, axis=1)[:, :: self.hop]
         return np.fft.rfft(framed[:, : stop - start] * self.window)
 
-    def blocks(self, length: int) -> Iterator[tuple[int, int]]:
-        """Ranges of frames, from first to last."""
-        count = self.count(length)
-        return ((start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+    def blocks(self, length: int, channels: int) -> Iterator[tuple[int, int]]:
+        """Ranges of frames, from first to last, so many as are worked on at once."""
+        count, size = self.count(length), max(1, _BLOCK // channels)
+        return ((start, min(start + size, count)) for start in range(0, count, size))
 
     def sounds(self, length: int, channels: int, spectra: Callable[[int, int], np.ndarray]) -> np.ndarray:
         """The sound float32 [channels, length] whose frames start to stop `spectra` gives, [channels, frames, bins]."""
         out = np.zeros((channels, self.count(length) + 1, self.hop), np.float32)
-        for start, stop in self.blocks(length):
+        for start, stop in self.blocks(length, channels):
             frames = np.fft.irfft(spectra(start, stop), self.size) * self.window
             out[:, start:stop] += frames[..., : self.hop]
             out[:, start + 1 : stop + 1] += frames[..., self.hop :]
@@ -108,23 +106,29 @@ class SpatialImage:
             return mono[None]
         frames = Frames.at(self.rate)
         hz = np.fft.rfftfreq(frames.size, 1 / self.rate)
-        octaves = np.eye(len(self.edges))
-        # From centre to centre in octaves.
-        weights = np.stack([np.interp(np.log2(hz + 1), np.log2(self.edges) - 0.5, row) for row in octaves], axis=1)
+        # An octave's share of each bin falls from its centre to those of its neighbours.
+        centres, shares = np.log2(self.edges) - 0.5, np.eye(len(self.edges), dtype=np.float32)
+        weights = [np.interp(np.log2(hz + 1), centres, share).astype(np.float32) for share in shares]
+        given = np.concatenate([self.gains[..., None], self.others], axis=3).astype(np.float32)
+        if not self.others.any():
+            given = given[..., :1]
 
         def spectra(start: int, stop: int) -> np.ndarray:
             at = (offset + np.arange(start, stop) * frames.hop) / (MOMENT_SECONDS * self.rate) - 0.5
-            found = frames.spectra(mono[None], start, stop) * np.moveaxis(weights @ _between(self.gains, at), 2, 0)
-            if not self.others.any():
-                return found
-            noises = noise_like(mono, frames, start, stop, rng, channels)
-            others = np.tensordot(_between(self.others, at), weights, (1, 1))  # [frames, channels, channels, bins]
-            return found + np.einsum("fcnk,nfk->cfk", others.astype(np.float32), noises)
+            sources = frames.spectra(mono[None], start, stop)
+            if given.shape[3] > 1:
+                sources = np.concatenate([sources, noise_like(mono, frames, start, stop, rng, channels)])
+            sources, now = np.moveaxis(sources, 0, 1), _between(given, at)  # [frames, sources, bins]
+            found = np.zeros((stop - start, channels, sources.shape[2]), np.complex64)
+            for octave, weight in enumerate(weights):
+                inside = np.flatnonzero(weight)
+                part = slice(inside[0], inside[-1] + 1)
+                found[..., part] += (now[:, octave] @ sources[..., part]) * weight[part]
+            return np.moveaxis(found, 1, 0)
 
         return frames.sounds(len(mono), channels, spectra)
 
 
-@one_blas_thread()
 def spatial_image(
     samples: np.ndarray, mix: np.ndarray, rate: int, known: np.ndarray | None = None, top: float | None = None
 ) -> SpatialImage:
@@ -173,7 +177,7 @@ def _covariances(
     moments = 1 + int(length / (MOMENT_SECONDS * rate))
     weight, power = np.zeros(moments), np.zeros((moments, len(edges), len(samples), len(samples)))
     unknown = np.zeros(1, int) if known is None else np.concatenate([[0], np.cumsum(~known)])
-    for start, stop in frames.blocks(length):
+    for start, stop in frames.blocks(length, len(samples)):
         found = np.moveaxis(frames.spectra(samples, start, stop), 1, 0)  # [frames, channels, bins]
         at = np.arange(start, stop) * frames.hop
         ends = (np.clip(at + side, 0, length) for side in (-frames.hop, frames.hop))
@@ -199,5 +203,5 @@ def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Values [moments, ...] at places between moments [frames], by linear interpolation: [frames, ...]."""
     at = np.clip(at, 0, len(values) - 1)
     low = np.minimum(at.astype(int), max(0, len(values) - 2))
-    share = (at - low).reshape(-1, *[1] * (values.ndim - 1))
+    share = (at - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
     return values[low] * (1 - share) + values[np.minimum(low + 1, len(values) - 1)] * share
