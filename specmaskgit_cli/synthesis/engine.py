@@ -10,14 +10,17 @@ import numpy as np
 
 from ..checkpoint.layout import Checkpoint
 from ..conditioning.condition import Condition
+from ..conditioning.timeline import Timing
 from ..decoding.core import decode
 from ..decoding.settings import DecodeSettings
+from ..errors import UsageError
 from ..options import VARIETY, EditOptions, SamplingOptions
 from ..runtime import Runtime
 from ..spectrogram.griffin_lim import Known
 from .prompts import Prompts
 from .render import mel_to_waveform, tokens_to_mel
 from .stereo import beside, lasting_texture
+from .timing import impose
 
 CONTEXT_SECONDS = 2.4  # of a window past the first, already decided
 MIN_COLUMNS = 2  # the graphs take no fewer
@@ -81,10 +84,12 @@ class NewMel:
 
     Attributes:
         mel: natural-log [n_mels, frames].
+        drawn: the same as the decoder drew it, before its level was changed.
         tokens: int64 [rows, columns, levels] that it was drawn from; the last column may reach beyond it.
     """
 
     mel: np.ndarray
+    drawn: np.ndarray
     tokens: np.ndarray
 
 
@@ -116,7 +121,10 @@ class Engine:
                 condition = self.prompts.drawn(asked, rng)
             yield one, Draw(condition, negative, one.decode_settings, rng, progress.part(index, options.num))
 
-    def generate(self, draw: Draw, seconds: float, variety: float = VARIETY, style_share: float = 1.0) -> NewMel:
+    def generate(
+        self, draw: Draw, seconds: float, variety: float = VARIETY, style_share: float = 1.0,
+        timing: Timing | None = None,
+    ) -> NewMel:  # fmt: skip
         """A new spectrogram; every new sound begins here, wherever it is asked for.
 
         Style and contour are drawn from the known sounds near the embedding. An almost silent result is drawn again.
@@ -125,14 +133,27 @@ class Engine:
             draw: its condition has no contour, and the style of a sound to resemble or none.
             variety: how much sounds of one embedding differ, from 0 to 1.
             style_share: share of the condition's own style, if it has one, in the style drawn.
+            timing: when it is to happen and how loud it is to be, if that is not left to the contour drawn.
+
+        Raises:
+            UsageError: a timing for a model that knows no contours.
         """
+        steps = self.config.generator.contour_steps
+        if timing and not steps:
+            raise UsageError(f"model {self.config.name!r} has not learned to follow times and levels; use one that has")
         columns = self.columns_for(seconds)
         frames = math.ceil(seconds * self.config.mel.sample_rate / self.config.mel.hop_length)
         for attempt in range(ATTEMPTS):
-            drawn = self.prompts.drawn(draw.condition, draw.rng, columns, variety, style_share)
+            known = self.prompts.bank.columns if timing and timing.at else columns  # all of a sound, to find events in
+            drawn = self.prompts.drawn(draw.condition, draw.rng, known, variety, style_share)
+            if timing:
+                timeline = timing.timeline(drawn.contour, columns, self.config)
+                drawn = replace(drawn, contour=timeline.contour(columns, steps))
             progress = Share() if attempt else draw.progress
             new = self.new_mel(replace(draw, condition=drawn, progress=progress), columns)
-            new = replace(new, mel=new.mel[:, :frames])
+            new = replace(new, mel=new.mel[:, :frames], drawn=new.drawn[:, :frames])
+            if timing:
+                new = replace(new, mel=impose(new.mel, timeline, self.config.mel))
             if new.mel.max() > FAINT:
                 break
         return new
@@ -142,15 +163,16 @@ class Engine:
         grid = self.config.rows, columns
         tokens, mask = np.zeros((*grid, self.config.tokenizer.levels), np.int64), np.ones(grid, bool)
         tokens = self.fill(tokens, mask, draw)
-        return NewMel(tokens_to_mel(self.runtime, tokens, draw.rng), tokens)
+        mel = tokens_to_mel(self.runtime, tokens, draw.rng)
+        return NewMel(mel, mel, tokens)
 
     def side(
         self, new: NewMel, mid: np.ndarray, width: float, rng: np.random.Generator, loop: bool = False
     ) -> np.ndarray:
         """The side [n] of a sound whose mono waveform [n] was made of a new spectrogram, as `stereo.beside` has it."""
-        again = tokens_to_mel(self.runtime, new.tokens, rng)[:, : new.mel.shape[1]]
-        cfg = self.config.mel
-        return beside(mid, lasting_texture(new.mel, again, cfg), width, cfg, rng, loop)
+        cfg, again = self.config.mel, tokens_to_mel(self.runtime, new.tokens, rng)[:, : new.mel.shape[1]]
+        share = lasting_texture(new.mel, again + (new.mel - new.drawn), cfg)
+        return beside(mid, share, width, cfg, rng, loop)
 
     def fill(self, tokens: np.ndarray, mask: np.ndarray, draw: Draw) -> np.ndarray:
         """Decode the masked cells of a token grid, in overlapping windows where there are many columns.
