@@ -101,9 +101,9 @@ def test_one_shots_have_the_loudness_asked_for(seconds, lufs):
 def test_a_loop_is_limited_around_its_join():
     x = 0.02 * sine(100, 1, phase=1)
     x[:5] = 0.6
-    for loop, same in ((True, True), (False, False)):
+    for loop in (True, False):
         gain = to_loudness(x, RATE, -16, loop)[0] / x
-        assert (abs(gain[-1] / gain[0] - 1) < 0.02) == same and gain[RATE // 2] > 1.5 * gain[0]
+        assert (gain[-1] < 1.5 * gain[0]) == loop and gain[RATE // 2] > 1.5 * gain[0]
 
 
 def test_what_no_limiter_reaches_is_said():
