@@ -54,6 +54,11 @@ class Bank:
         return cls(styles.astype(np.float32), owners.astype(np.int64), contours.astype(np.uint8))
 
     @property
+    def columns(self) -> int:
+        """Of each contour."""
+        return self.contours.shape[1]
+
+    @property
     def flagged_contours(self) -> np.ndarray:
         """The contours as a generator takes them, float32 [n, columns, contour_size]."""
         flags = np.ones((*self.contours.shape[:2], 2 if self.contours.shape[2] else 0), np.float32)
@@ -92,7 +97,7 @@ class Bank:
     def _contour(self, drawn: int, own: np.ndarray, rng: np.random.Generator, columns: int) -> np.ndarray:
         """The contour of one entry, `columns` long: its loudest part, or followed by others of the same sound."""
         pieces = [drawn]
-        while len(pieces) * self.contours.shape[1] < columns:
+        while len(pieces) * self.columns < columns:
             pieces.append(rng.choice(own))
         contour = from_bytes(np.concatenate(self.contours[pieces]))
         loudness = np.cumsum(np.pad(contour[:, : contour.shape[1] // 2].sum(axis=1), (1, 0)))

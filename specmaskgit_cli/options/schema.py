@@ -37,7 +37,8 @@ def schema_of(
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(schema.get("type"), str):
+    if "type" not in schema:
         return {"anyOf": [schema, {"type": "null"}]}
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
-    return schema | {"type": [schema["type"], "null"]} | choices
+    return schema | {"type": [*types, "null"]} | choices

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import UsageError
+from ..errors import UsageError, at_fault
 from .base import EditOptions, SamplingOptions
 from .box import Box, Boxes
 from .fields import option
 from .kinds import Flag, Number, SoundFile, Text, Whole
+from .timing import LONGEST, SHORTEST, TAIL_SECONDS, Levels, Times
 
 VARIETY = 0.2  # by default
+SECONDS = 10.0  # of a sound of which nothing says how long it is
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,17 @@ class GenerateOptions(SamplingOptions):
     reads = "like"
 
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
-    seconds: float = option(10.0, Number(0.2, 3600), "Length of the sound, in seconds.", "--seconds", "-s")
+    seconds: float = option(
+        None, Number(SHORTEST, LONGEST),
+        "Length of the sound, in seconds; 10 if not given, or what --at and --envelope need.",
+        "--seconds", "-s",
+    )  # fmt: skip
+    at: tuple[float, ...] | None = option(
+        None, Times(), "Times of the events of the sound, in seconds or m:ss, such as 0.5,1.8,2.05.", metavar="TIMES"
+    )
+    envelope: tuple[tuple[float, float], ...] | None = option(
+        None, Levels(), "Loudness over time: levels from 0 to 1, or such as -12dB.", metavar="TIME:LEVEL,..."
+    )
     like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
     like_weight: float = option(0.5, Number(0, 1), "Share of --like when there is a prompt too.")
     candidates: int = option(1, Whole(1, 64), "Sounds to make for each one kept, the best match.")
@@ -39,6 +51,18 @@ class GenerateOptions(SamplingOptions):
         super().__post_init__()
         if self.prompt is None and self.like is None:
             raise UsageError("nothing to make: give a prompt, or a sound with like")
+        if self.seconds is None:
+            object.__setattr__(self, "seconds", self._long_enough())
+        if self.at and self.at[-1] >= self.seconds:
+            last, end = self.at[-1], self.seconds
+            with at_fault("at"):
+                raise UsageError(f"at has an event at {last:g} s, and the sound lasts {end:g} s; make it longer")
+
+    def _long_enough(self) -> float:
+        """The length of the sound where it is left open, in seconds."""
+        last_event = self.at[-1] + TAIL_SECONDS if self.at else 0.0
+        last_point = self.envelope[-1][0] if self.envelope else 0.0
+        return min(max(last_event, last_point, SHORTEST), LONGEST) if last_event or last_point else SECONDS
 
     @property
     def loops(self) -> bool:
@@ -89,7 +113,7 @@ class ContinueOptions(EditOptions):
     Example: smg continue rain.wav --seconds 20 -o longer.wav
     """
 
-    seconds: float = option(5.0, Number(0.2, 3600), "Length of the new part, in seconds.", "--seconds", "-s")
+    seconds: float = option(5.0, Number(SHORTEST, LONGEST), "Length of the new part, in seconds.", "--seconds", "-s")
     before: bool = option(False, Flag(), "Lead up to the beginning instead.")
 
     def new_parts(self, seconds: float) -> tuple[Box, ...]:

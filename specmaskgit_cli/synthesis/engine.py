@@ -10,13 +10,16 @@ import numpy as np
 
 from ..checkpoint.layout import Checkpoint
 from ..conditioning.condition import Condition
+from ..conditioning.timeline import Timing
 from ..decoding.core import decode
 from ..decoding.settings import DecodeSettings
+from ..errors import UsageError
 from ..options import VARIETY, EditOptions, SamplingOptions
 from ..runtime import Runtime
 from ..spectrogram.griffin_lim import Known
 from .prompts import Prompts
 from .render import mel_to_waveform, tokens_to_mel
+from .timing import impose
 
 CONTEXT_SECONDS = 2.4  # of a window past the first, already decided
 MIN_COLUMNS = 2  # the graphs take no fewer
@@ -102,7 +105,10 @@ class Engine:
                 condition = self.prompts.drawn(asked, rng)
             yield one, Draw(condition, negative, one.decode_settings, rng, progress.part(index, options.num))
 
-    def generate(self, draw: Draw, seconds: float, variety: float = VARIETY, style_share: float = 1.0) -> np.ndarray:
+    def generate(
+        self, draw: Draw, seconds: float, variety: float = VARIETY, style_share: float = 1.0,
+        timing: Timing | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """A new natural-log mel [n_mels, frames]; every new sound begins here, wherever it is asked for.
 
         Style and contour are drawn from the known sounds near the embedding. An almost silent result is drawn again.
@@ -111,13 +117,26 @@ class Engine:
             draw: its condition has no contour, and the style of a sound to resemble or none.
             variety: how much sounds of one embedding differ, from 0 to 1.
             style_share: share of the condition's own style, if it has one, in the style drawn.
+            timing: when it is to happen and how loud it is to be, if that is not left to the contour drawn.
+
+        Raises:
+            UsageError: a timing for a model that knows no contours.
         """
+        steps = self.config.generator.contour_steps
+        if timing and not steps:
+            raise UsageError(f"model {self.config.name!r} has not learned to follow times and levels; use one that has")
         columns = self.columns_for(seconds)
         frames = math.ceil(seconds * self.config.mel.sample_rate / self.config.mel.hop_length)
         for attempt in range(ATTEMPTS):
-            drawn = self.prompts.drawn(draw.condition, draw.rng, columns, variety, style_share)
+            known = self.prompts.bank.columns if timing and timing.at else columns  # all of a sound, to find events in
+            drawn = self.prompts.drawn(draw.condition, draw.rng, known, variety, style_share)
+            if timing:
+                timeline = timing.timeline(drawn.contour, columns, self.config)
+                drawn = replace(drawn, contour=timeline.contour(columns, steps))
             progress = Share() if attempt else draw.progress
             mel = self.new_mel(replace(draw, condition=drawn, progress=progress), columns)[:, :frames]
+            if timing:
+                mel = impose(mel, timeline, self.config.mel)
             if mel.max() > FAINT:
                 break
         return mel

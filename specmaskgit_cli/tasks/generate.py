@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..audio.levels import fade, normalize_peak, peak_gain
+from ..conditioning.timeline import Timing
 from ..options import GenerateOptions
 from ..synthesis.engine import Draw, Engine, Share, rng_of
 from .base import Result
@@ -19,10 +20,11 @@ def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> R
     The ends are faded against clicks, or joined where the sound is to loop.
     """
     rate, style_share = engine.config.mel.sample_rate, 1.0 if options.prompt is None else options.like_weight
+    timing = Timing(options.at or (), options.envelope or ()) if options.at or options.envelope else None
     candidates, mels = [], []
     for index in range(options.candidates):
         candidates.append(replace(draw.part(index, options.candidates), rng=rng_of(options.seed, index)))
-        mels.append(engine.generate(candidates[-1], options.seconds, options.variety, style_share))
+        mels.append(engine.generate(candidates[-1], options.seconds, options.variety, style_share, timing))
     best, score = 0, None
     if options.candidates > 1:
         scores = [engine.prompts.score(mel, draw.condition.embedding) for mel in mels]

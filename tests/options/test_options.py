@@ -85,3 +85,59 @@ def test_a_box_ends_with_the_sound():
     with pytest.raises(SmgError, match="begins after the sound"):
         Box(2).within(1.5)
     assert Box(1, 2, 0) == Box(1, 2) != Box(1, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("0.5, 2.05,1.8", (0.5, 1.8, 2.05)),
+        ("1:30,0", (0, 90)),
+        ([2, 1, 2], (1, 2)),
+        (0, (0,)),
+        ("0.5,x", "at is 'x'; use seconds, m:ss"),
+        ("1:75", "at is '1:75'"),
+        ("", "at is ''"),
+        ([], "at is"),
+        ([True], "at is True"),
+        ("3601", "at is 3601"),
+        (",".join(map(str, range(301))), "at has 301 times; use up to 300"),
+    ],
+)
+def test_times_as_people_write_them(text, times):
+    if isinstance(times, tuple):
+        assert GenerateOptions("dog", at=text, seconds=100).at == times
+        return
+    with pytest.raises(SmgError, match=times):
+        GenerateOptions("dog", at=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("0:0,0.1:1,2.5:0.2", ((0, 0), (0.1, 1), (2.5, 0.2))),
+        ("1:30:-20dB, 0:0 dB", ((0, 1), (90, 0.1))),
+        ([[1, 0.5], (0, 1)], ((0, 1), (1, 0.5))),
+        ("0:2", "envelope is 2; use a level"),
+        ("0:+3dB", r"envelope is '\+3dB'; use a level"),
+        ("0:0", "envelope is silent at all"),
+        ("x", "envelope is 'x'; give TIME:LEVEL"),
+        ("0:1;2", "envelope is '1;2'"),
+        ([[1]], "envelope is"),
+        ([], "envelope is"),
+    ],
+)
+def test_envelopes_as_people_write_them(text, points):
+    if isinstance(points, tuple):
+        assert GenerateOptions("dog", envelope=text, seconds=100).envelope == points
+        return
+    with pytest.raises(SmgError, match=points):
+        GenerateOptions("dog", envelope=text)
+
+
+def test_a_sound_is_long_enough_for_what_happens_in_it():
+    assert GenerateOptions("dog").seconds == 10 and GenerateOptions("dog", at=(12, 1)).seconds == 14
+    assert GenerateOptions("dog", envelope="0:0,3:1").seconds == 3
+    assert GenerateOptions("dog", envelope="0:1").seconds == 10
+    assert GenerateOptions("dog", at=0, envelope="0:1,30:0").seconds == 30
+    with pytest.raises(SmgError, match="at has an event at 4 s, and the sound lasts 4 s"):
+        GenerateOptions("dog", at="1,4", seconds=4)

@@ -57,3 +57,12 @@ def test_a_wrong_value_names_its_option():
     with pytest.raises(UsageError) as caught:
         dataclasses.replace(OutputOptions(), lufs=3)
     assert caught.value.field == "lufs"
+
+
+@pytest.mark.parametrize("name, right, wrong", [
+    ("at", ["0.5,1:02", 3, [0.5, 1], None], [[], ["1"], [4000]]),
+    ("envelope", ["0:0,1:-6dB", [[0, 0], [1, 0.5]], None], [[], [[0]], [[0, 2]], 1]),
+])  # fmt: skip
+def test_times_and_levels_are_text_or_lists(name, right, wrong):
+    schema = schema_of(TASKS["generate"].options)["properties"][name]
+    assert all(accepts(schema, value) for value in right) and not any(accepts(schema, value) for value in wrong)

@@ -17,6 +17,7 @@ const SLIDERS = {
   temperature: [0.05, 2, 0.05],
   top_p: [0.05, 1, 0.05],
 };
+const PLACEHOLDERS = { at: "seconds, such as 0.5,1.8", envelope: "0:0,0.1:1,2.5:-12dB" };
 const LABELS = { num: "Sounds", join: "Join, s", cutoff: "Cut-off, Hz", top_p: "Top p", lufs: "Loudness, LUFS", rate: "Rate, Hz" };
 const FIXED = ["prompt", "negative", "boxes"]; // options whose fields index.html has
 const GROUPS = { Options: "fields", Sampling: "sampling", Output: "output" }; // the places of the others, by their group
@@ -87,7 +88,7 @@ function makeField(name, described) {
     return element("label", { className: "check", id: `f-${name}`, title: help }, box, text);
   }
   if (words) return row(element("select", { name, id }, ...words.map((word) => new Option(word ?? "auto", word ?? ""))));
-  if (takes(described, "string")) return row(element("input", { type: "text", name, id }));
+  if (takes(described, "string")) return row(element("input", { type: "text", name, id, placeholder: PLACEHOLDERS[name] ?? "" }));
   const [least, most, step] = SLIDERS[name] ?? [];
   const min = low ?? least;
   const number = element("input", { type: "number", name, id, min, max: high, step: "any", placeholder: "auto" });
@@ -101,9 +102,12 @@ function makeField(name, described) {
 function setField(name, value) {
   const field = form.elements[name];
   if (field.type === "checkbox") field.checked = value;
-  else field.value = value ?? "";
+  else field.value = written(value);
   if (field.previousElementSibling?.type === "range") field.previousElementSibling.value = value;
 }
+
+// Lists of times as people write them: [0.5, 1.8] as 0.5,1.8 and [[0, 1], [2, 0.5]] as 0:1,2:0.5.
+const written = (value) => (Array.isArray(value) ? value.map((each) => [each].flat().join(":")).join(",") : value ?? "");
 
 function readField(name) {
   const field = form.elements[name];
@@ -264,7 +268,7 @@ function show(sound) {
   const facts = { task: sound.task, length: seconds(sound.seconds), rate: `${sound.rate} Hz`, channels: sound.channels };
   if (sound.seconds_taken) facts["made in"] = seconds(sound.seconds_taken);
   for (const [name, value] of Object.entries(sound.options)) {
-    if (value !== null && !["num", "input"].includes(name)) facts[name] = name === "boxes" ? value.map(boxText).join("; ") : String(value);
+    if (value !== null && !["num", "input"].includes(name)) facts[name] = name === "boxes" ? value.map(boxText).join("; ") : String(written(value));
   }
   const rows = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
   $("settings").replaceChildren(...rows);
