@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .audio.tags import Extras
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .config.settings import GRIFFIN_LIM, VocoderConfig
@@ -123,12 +124,14 @@ class Pipeline:
             result = task.run(self.engine, draw, source, one)
             if result is None:
                 break
-            subtype = source.subtype if source and result.keeps_subtype else None
+            samples, subtype, extras = result.samples, None, Extras()
+            if source and result.keeps_subtype:
+                samples, subtype, extras = source.restored(samples), source.subtype, source.extras
             sounds.append(
                 Sound(
-                    result.samples, result.rate, result.mel, self.config.mel, one.seed, result.options or one,
+                    samples, result.rate, result.mel, self.config.mel, one.seed, result.options or one,
                     result.score, warnings + result.notes, time.perf_counter() - started, subtype, result.gain,
-                    origin,
+                    origin, extras,
                 )
             )  # fmt: skip
         return sounds

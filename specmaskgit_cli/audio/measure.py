@@ -22,6 +22,7 @@ def measure(audio: Audio) -> dict[str, Any]:
     peak = peak_of(audio.samples)
     return {
         "seconds": round(audio.samples.shape[1] / audio.rate, 6),
+        "samples": audio.samples.shape[1],
         "sample_rate": audio.rate,
         "channels": len(audio.samples),
         "format": audio.format,

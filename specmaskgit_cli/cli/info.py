@@ -44,9 +44,12 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
 
 def _measure(file: str) -> dict:
     from ..audio.files import read_audio
+    from ..audio.loops import read_loop
     from ..audio.measure import measure
 
-    return {"file": file} | measure(read_audio(file))
+    audio, loop = read_audio(file), read_loop(file)
+    looped = {"loop_start": loop[0] if loop else None, "loop_length": loop[1] if loop else None}
+    return {"file": file} | measure(audio) | looped
 
 
 def _lines(measured: dict, record, damage: str | None) -> list[str]:
@@ -57,6 +60,7 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
             length=_seconds(measured), **measured
         ),
         "silent" if measured["peak_db"] is None else _levels(measured),
+        *([_loop(measured)] if measured["loop_length"] else []),
         *(f"warning: {warning}" for warning in measured["warnings"]),
     ]
     if damage:
@@ -85,6 +89,13 @@ def _seconds(measured: dict) -> str:
 def _levels(measured: dict) -> str:
     loudness = "too quiet to have a loudness" if measured["lufs"] is None else f"loudness {measured['lufs']:.1f} LUFS"
     return f"peak {measured['peak_db']:.1f} dBFS  true peak {measured['true_peak_db']:.1f} dBTP  {loudness}"
+
+
+def _loop(measured: dict) -> str:
+    start, length = measured["loop_start"], measured["loop_length"]
+    if (start, length) == (0, measured["samples"]):
+        return "loop: all of it"
+    return f"loop: samples {start} to {start + length - 1}"
 
 
 def _shown(value) -> str:

@@ -106,7 +106,7 @@ def test_a_sound_is_made_told_of_and_edited(use, tmp_path):
 def test_files_are_never_replaced_and_large_ones_not_sent(use, tmp_path):
     async def work(client):
         first = await client.call_tool("generate", QUICK | {"num": 2, "name": "a"})
-        second = await client.call_tool("generate", QUICK | {"name": "a", "seconds": 8, "format": "flac"})
+        second = await client.call_tool("generate", QUICK | {"name": "a", "seconds": 3, "format": "flac"})
         return first, second, await client.call_tool("generate", QUICK | {"name": "a", "rate": 192000, "bits": "32f"})
 
     results = use(work)
