@@ -34,7 +34,7 @@ class OutputOptions(Options):
         None, Choice("16", "24", "32f"), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
     )
     rate: int | None = _output(None, Whole(8000, 192_000), "Resample, such as to 44100 or 48000.", metavar="HZ")
-    channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or make two channels of one.", metavar="1|2")
+    channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or give both channels the same.", metavar="1|2")
     metadata: bool = _output(True, Flag(), "Do not store in the file how it was made.", "--no-metadata")
 
     def __post_init__(self):
@@ -45,6 +45,6 @@ class OutputOptions(Options):
     def check(self, options: SamplingOptions) -> None:
         """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
         if self.rate is not None and isinstance(options, GenerateOptions):
-            check_result(options.seconds, self.rate, self.channels or 1)
+            check_result(options.seconds, self.rate, self.channels or options.channels)
         if self.trim and options.loops:
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")
