@@ -27,7 +27,7 @@ class OutputOptions(Options):
         True, Flag(), "Keep the level the model gave it, instead of a peak at -1 dBFS.", "--no-normalize"
     )
     lufs: float | None = _output(
-        None, Number(-50, -5), "Loudness to bring it to, such as -16; peaks stay below -1 dBTP.", metavar="LUFS"
+        None, Number(-50, -5), "Loudness to bring it to, such as -16; peaks are limited to -1 dBTP.", metavar="LUFS"
     )
     trim: bool = _output(False, Flag(), "Cut the silence at both ends.")
     bits: str | None = _output(
