@@ -20,8 +20,6 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 PLACEHOLDER = re.compile(r"\.\.\.|…|[<\[{][^>\]}]*[>\]}]$|\bTASK\b|\bCMD\b")
 # Commands of the README that need a network, a microphone of a kind, hours, or that go on until they are stopped.
 NOT_RUN = re.compile(
-    r"ffplay|--play|owner/name|smg (ui|serve|mcp|benchmark|evaluate|train|probe|batch|stream|export)\b",
-)
     r"ffplay|--play|owner/name|smg (ui|serve|mcp|benchmark|evaluate|train|probe|batch|stream|export)\b"
 )
 
