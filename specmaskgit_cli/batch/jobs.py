@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,11 +15,11 @@ from ..audio.encoding import FORMATS
 from ..data.tables import Row
 from ..errors import SmgError, UsageError
 from ..options import OutputOptions, SamplingOptions, options_of
+from ..sounds.names import slug
 from ..sounds.record import check_size, sha256
 from ..tasks import TASKS, task_of
 
 FORMAT = 1  # of the keys; another one does all rows again
-SLUG_LENGTH = 40
 NAME_BYTES = 200  # of the 255 that file systems take
 _OUTPUT = tuple(options_of(OutputOptions))
 _OPTIONS = dict.fromkeys(name for task in TASKS.values() for name in options_of(task.options))
@@ -189,12 +187,6 @@ def _name(given: object, number: int, task: str, options: SamplingOptions, forma
             )
     name = "/".join(parts)
     return name if Path(name).suffix else f"{name}.{format}"
-
-
-def slug(text: str) -> str:
-    """A text as part of a file name: ASCII letters and digits with hyphens between words; may be empty."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:SLUG_LENGTH].strip("-")
 
 
 def _clashes(jobs: list[Job]) -> list[str]:

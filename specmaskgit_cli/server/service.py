@@ -194,8 +194,13 @@ class Service:
 @cache
 def schema(task: str) -> dict[str, Any]:
     """The options of a request for a task, as JSON Schema; not to be changed."""
+    return task_schema(task, SOUND_SCHEMA, RequestOptions)
+
+
+def task_schema(task: str, sound: dict[str, Any], *more: type) -> dict[str, Any]:
+    """The options of a task and of its output, and those of more classes, as JSON Schema; `sound` as in `schema_of`."""
     kind = TASKS[task].options
-    found = schema_of(kind, OutputOptions, RequestOptions, limits=MOST, sound=SOUND_SCHEMA)
+    found = schema_of(kind, OutputOptions, *more, limits=MOST, sound=sound)
     for name in set(kind.without) - options_of(kind).keys():
         del found["properties"][name]
     return found
