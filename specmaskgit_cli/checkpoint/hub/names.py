@@ -155,7 +155,7 @@ def _scan() -> list:
 
     try:
         return [repo for repo in scan_cache_dir(constants.HF_HUB_CACHE).repos if repo.repo_type == "model"]
-    except CacheNotFound:
+    except (CacheNotFound, RuntimeError):  # the latter where there is no home directory
         return []
 
 
