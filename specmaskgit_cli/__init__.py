@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LoopOptions,
         OutputOptions,
         SketchOptions,
+        StreamOptions,
         VaryOptions,
     )
     from .pipeline import Pipeline, load
@@ -38,6 +39,7 @@ __all__ = [
     "SketchOptions",
     "SmgError",
     "Sound",
+    "StreamOptions",
     "VaryOptions",
     "__version__",
     "load",

@@ -21,6 +21,7 @@ from .options import (
     LoopOptions,
     SamplingOptions,
     SketchOptions,
+    StreamOptions,
     VaryOptions,
 )
 from .runtime import Runtime, open_runtime
@@ -33,6 +34,7 @@ from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     from .tasks.embed import Embedding, EmbedOptions
+    from .tasks.stream import Stream
 
 
 def load(
@@ -66,6 +68,11 @@ def load(
         vocoder_hash=lender.hash if lender else None,
     )
     return Pipeline(checkpoint, runtime, origin)
+
+
+def _new_seed(num: int = 1) -> int:
+    """A seed drawn by chance, which leaves room for `num` that count up from it."""
+    return secrets.randbelow(2**32 - num)
 
 
 def _source(model: str | os.PathLike) -> str:
@@ -109,7 +116,7 @@ class Pipeline:
         """
         task = task_of(options)
         if options.seed is None:
-            options = replace(options, seed=secrets.randbelow(2**32 - options.num))
+            options = replace(options, seed=_new_seed(options.num))
         origin = None
         if source is None:
             read = options.source
@@ -159,6 +166,23 @@ class Pipeline:
     def loop(self, input: str, **options) -> Sound:
         """A sound whose end runs into its beginning; options of LoopOptions."""
         return self.make(LoopOptions(input, **{**options, "num": 1}))[0]
+
+    def stream(self, prompt: str, **options) -> Stream:
+        """A sound without an end, as an iterator of blocks float32 [channels, n]; options of StreamOptions.
+
+        `stream.turn("rain")` goes over to another prompt while it runs.
+
+        Raises:
+            SmgError: an option out of range.
+        """
+        return self.stream_of(StreamOptions(prompt, **options))
+
+    @one_blas_thread()
+    def stream_of(self, options: StreamOptions) -> Stream:
+        """A stream, as `stream` has it, of options that are made already."""
+        from .tasks.stream import Stream
+
+        return Stream(self.engine, options if options.seed is not None else replace(options, seed=_new_seed()))
 
     @one_blas_thread()
     def embed(self, input: str | os.PathLike, options: EmbedOptions | None = None, **values) -> Embedding:

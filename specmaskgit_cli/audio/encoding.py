@@ -35,6 +35,12 @@ WHOLE = ("PCM_32", "DOUBLE")  # subtypes whose samples float32 does not hold
 _MASK = 40  # where the header of a WAV says which channel is which
 
 
+def storable(rate: int, subtype: str) -> int:
+    """The rate, or the next higher one that a subtype can store, or its highest."""
+    known = RATES.get(subtype, (rate,))
+    return next((other for other in known if other >= rate), known[-1])
+
+
 def encoded(
     waveform: np.ndarray,
     rate: int,

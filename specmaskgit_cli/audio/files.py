@@ -14,7 +14,7 @@ import numpy as np
 from ..bounds import LOW_RATE, MAX_SAMPLES
 from ..durable import keep_rights, put
 from ..errors import SmgError, UsageError
-from .encoding import BITS, FORMATS, RATES, encoded
+from .encoding import BITS, FORMATS, RATES, encoded, storable
 from .inputs import stored
 from .metadata import check_tags, native_name
 from .samples import Audio, decode_file
@@ -173,8 +173,7 @@ def audio_bytes(
         raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
     if not waveform.size:
         raise SmgError(f"cannot write {name}: the sound is empty; ask for a longer one")
-    rates = RATES.get(subtype, (rate,))
-    nearest = next((r for r in rates if r >= rate), rates[-1])
+    nearest = storable(rate, subtype)
     made = waveform
     if nearest != rate:
         made = at_rate(waveform, rate, nearest, True) if loop else resample(waveform, rate, nearest)

@@ -28,6 +28,7 @@ from . import (
     replay,
     serve,
     show,
+    stream,
     train,
 )
 from .parameters import Commands
@@ -70,6 +71,7 @@ def smg(
 
 for task in TASKS.values():
     app.command(task.name)(TaskCommand(task))
+app.command()(stream.stream)
 app.command()(batch.batch)
 app.command()(embed.embed)
 app.command()(probe.probe)

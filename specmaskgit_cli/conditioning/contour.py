@@ -54,6 +54,20 @@ def flagged(contour: np.ndarray, loudness: np.ndarray, brightness: np.ndarray) -
     return np.concatenate([contour * given, loudness[:, None], brightness[:, None]], axis=1).astype(np.float32)
 
 
+def loudness_of(contour: np.ndarray) -> float:
+    """The loudness of a contour [columns, contour_size] as a whole: that of its mean power, on the same scale."""
+    steps = contour.shape[1] // 2 - 1
+    return float(1 + np.log(np.mean(np.exp(2 * RANGE * (contour[:, :steps] - 1)))) / (2 * RANGE))
+
+
+def louder(contour: np.ndarray, by: float) -> np.ndarray:
+    """A contour [columns, contour_size] with its moments louder; silent ones stay so, and none goes beyond 1."""
+    steps, made = contour.shape[1] // 2 - 1, contour.copy()
+    loudness = made[:, :steps]
+    loudness[loudness > 0] = np.clip(loudness[loudness > 0] + by, 0, 1)
+    return made
+
+
 def to_bytes(contour: np.ndarray) -> np.ndarray:
     """Contours [..., 2 * steps] as uint8 of the same shape."""
     loudness, brightness = np.split(contour, 2, axis=-1)

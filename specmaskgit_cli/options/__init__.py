@@ -14,6 +14,7 @@ from .tasks import (
     LoopOptions,
     NewSoundOptions,
     SketchOptions,
+    StreamOptions,
     VaryOptions,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "OutputOptions",
     "SamplingOptions",
     "SketchOptions",
+    "StreamOptions",
     "VaryOptions",
     "options_of",
     "schema_of",

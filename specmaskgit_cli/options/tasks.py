@@ -16,6 +16,7 @@ from .timing import LONGEST, SHORTEST, TAIL_SECONDS, Levels, Times
 
 VARIETY = 0.2  # by default
 SECONDS = 10.0  # of a sound of which nothing says how long it is
+LONGEST_STREAM = 6 * 3600  # seconds; in stereo at 48 kHz that just fits into a WAV file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,29 @@ class GenerateOptions(NewSoundOptions):
     @property
     def loops(self) -> bool:
         return self.loop
+
+
+@dataclass(frozen=True)
+class StreamOptions(NewSoundOptions):
+    """Make sound that goes on until it is stopped, and play it, or with -o write it.
+
+    Example: smg stream "wind in a forest"
+    """
+
+    prompt: str = option(..., Text(), "What to hear.", metavar="PROMPT")
+    seconds: float | None = option(
+        None, Number(SHORTEST, LONGEST_STREAM), "Seconds after which it ends; Ctrl-C ends it if not given.",
+        "--seconds", "-s",
+    )  # fmt: skip
+    variety: float = option(
+        VARIETY, Number(0, 1), "How much it changes: 0, the most typical sound, to 1, as known sounds differ."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num != 1:
+            with at_fault("num"):
+                raise UsageError(f"num is {self.num}, and a stream is one sound; leave it out")
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,19 @@ class Record:
         options, origin = self.options, self.origin
         title = _plain(options.prompt or f"{self.task.name}: {Path(self.input or '').name}") or self.task.name
         done = f"AI-generated in part ({self.task.name})" if self.task.edits else "AI-generated sound"
-        sentence = (
-            f"{done}: {title}. Made by smg {origin.version} with model {_plain(origin.model)} ({origin.model_hash}), "
-            f"seed {options.seed}."
-        )
+        told = told_of(title, origin, options.seed, done)
         document = json.dumps(self.to_dict())  # ASCII, which survives whatever tools do to the rest
-        return {"title": title, "software": f"smg {origin.version}", "comment": f"{sentence}\n{document}"}
+        return told | {"comment": f"{told['comment']}\n{document}"}
+
+
+def told_of(title: str, origin: Origin, seed: int | None, done: str = "AI-generated sound") -> dict[str, str]:
+    """The tags of a file that tell people what made it."""
+    title = _plain(title)
+    sentence = (
+        f"{done}: {title}. Made by smg {origin.version} with model {_plain(origin.model)} ({origin.model_hash}), "
+        f"seed {seed}."
+    )
+    return {"title": title, "software": f"smg {origin.version}", "comment": sentence}
 
 
 def check_size(options: SamplingOptions) -> None:

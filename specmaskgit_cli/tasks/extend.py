@@ -8,6 +8,7 @@ import numpy as np
 
 from ..audio.files import resample
 from ..audio.filters import band
+from ..audio.gain import limited
 from ..audio.levels import peak_of
 from ..audio.replication import air, highest
 from ..audio.spatial import spatial_image
@@ -18,7 +19,6 @@ from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
 from .cutoff import find_cutoff
-from .levels import limited
 from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 

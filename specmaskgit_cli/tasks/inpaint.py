@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..audio.filters import FADE_SECONDS, band, plateau
+from ..audio.gain import limited
 from ..audio.levels import peak_of
 from ..audio.replication import brightened
 from ..errors import UsageError
@@ -14,7 +15,7 @@ from ..options import Box, InpaintOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
-from .levels import fitted, limited
+from .levels import fitted
 from .regenerate import fresh_cells, regenerate
 from .source import Source, excerpt
 

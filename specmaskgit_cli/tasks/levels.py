@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio.filters import band, lows
-from ..audio.gain import held, moving_power
+from ..audio.gain import held, limited, moving_power
 from ..audio.levels import peak_of
 
 SPANS = (0.05, 0.4, 3.0)  # seconds, over each of which new sound is no louder than the loudest of the old
 RISE_DB = 1.5  # that it may be all the same
 PROMPT_RISE_DB = 6.0  # and where a prompt says what it is, which may be louder than what was there
 PEAK_RISE_DB = 3.0  # of single samples, above those
-PEAK_SECONDS = 0.003  # in which a gain falls before a sample that needs it
 SILENT_DB = -70.0  # sound around a new part that says nothing of the level of what a prompt asks for
 DEFAULT_DB = -1.0  # peak of new sound in silence, as that of generated sounds
 QUIET_SHARE = 0.1  # of the old sound is softer than the level that new sound has at least
@@ -80,16 +79,6 @@ def fitted(
     if down < NOTED_DB:
         return made, ()
     return made, (f"what was made was in places up to {down:.0f} dB too loud for the sound; it was turned down there",)
-
-
-def limited(x: np.ndarray, rate: int, room: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x [channels, n] with no sample beyond the room there is for it, [channels, n] or the same for all; and the gain
-    [n] that was needed."""
-    needed = np.minimum(1, np.maximum(0, room) / np.maximum(np.abs(x), 1e-9)).min(axis=0, initial=1.0)
-    if needed.min(initial=1.0) == 1:
-        return x, np.ones(x.shape[1], np.float32)
-    gain = held(needed, round(PEAK_SECONDS * rate))
-    return x * gain, gain
 
 
 def _raise(new: np.ndarray, old: np.ndarray, width: int, known: bool) -> float:

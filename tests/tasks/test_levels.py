@@ -5,9 +5,9 @@ import pytest
 
 from specmaskgit_cli import load
 from specmaskgit_cli.audio.filters import lows
-from specmaskgit_cli.audio.gain import held, moving_power
+from specmaskgit_cli.audio.gain import held, limited, moving_power
 from specmaskgit_cli.options import Box, ContinueOptions, ExtendOptions, InpaintOptions, VaryOptions
-from specmaskgit_cli.tasks.levels import fitted, heard, level_of, limited
+from specmaskgit_cli.tasks.levels import fitted, heard, level_of
 from specmaskgit_cli.tasks.source import Source, sunk
 
 RATE, TOP = 22050, 8000.0
