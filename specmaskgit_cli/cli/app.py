@@ -26,6 +26,7 @@ from . import (
     models,
     probe,
     replay,
+    search,
     serve,
     show,
     train,
@@ -72,6 +73,7 @@ for task in TASKS.values():
     app.command(task.name)(TaskCommand(task))
 app.command()(batch.batch)
 app.command()(embed.embed)
+app.command()(search.search)
 app.command()(probe.probe)
 app.command()(info.info)
 app.command()(show.show)
