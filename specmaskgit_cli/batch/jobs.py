@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,11 +15,11 @@ from ..audio.encoding import FORMATS
 from ..data.tables import Row
 from ..errors import SmgError, UsageError
 from ..options import OutputOptions, SamplingOptions, options_of
+from ..sounds.names import slug, with_stems
 from ..sounds.record import check_size, sha256
 from ..tasks import TASKS, task_of
 
 FORMAT = 1  # of the keys; another one does all rows again
-SLUG_LENGTH = 40
 NAME_BYTES = 200  # of the 255 that file systems take
 _OUTPUT = tuple(options_of(OutputOptions))
 _OPTIONS = dict.fromkeys(name for task in TASKS.values() for name in options_of(task.options))
@@ -63,11 +61,12 @@ class Job:
 
     @property
     def names(self) -> list[str]:
-        """The files of all its sounds: out.wav, or out-1.wav, out-2.wav..."""
+        """The files of all its sounds: out.wav, or out-1.wav, out-2.wav..., each followed by those of its stems."""
         if self.options.num == 1:
-            return [self.name]
+            return with_stems(self.name, self.options)
         stem, dot, extension = self.name.rpartition(".")
-        return [f"{stem}-{index}{dot}{extension}" for index in range(1, self.options.num + 1)]
+        names = [f"{stem}-{index}{dot}{extension}" for index in range(1, self.options.num + 1)]
+        return [each for name in names for each in with_stems(name, self.options)]
 
     def key(self, origin: dict[str, str | None]) -> str:
         """What says that the row was done: all that decides on its files. `origin`: of the model and the like."""
@@ -188,12 +187,6 @@ def _name(given: object, number: int, task: str, options: SamplingOptions, forma
             )
     name = "/".join(parts)
     return name if Path(name).suffix else f"{name}.{format}"
-
-
-def slug(text: str) -> str:
-    """A text as part of a file name: ASCII letters and digits with hyphens between words; may be empty."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:SLUG_LENGTH].strip("-")
 
 
 def _clashes(jobs: list[Job]) -> list[str]:

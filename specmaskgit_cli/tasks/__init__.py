@@ -39,4 +39,4 @@ def check_made(
         seconds, rate, channels: of the sound to edit, if there is one.
     """
     new = getattr(options, "seconds", 0.0)
-    check_result(seconds + new, max(rate, model_rate), channels, options.num, most)
+    check_result(seconds + new, max(rate, model_rate), channels, options.sounds, most)

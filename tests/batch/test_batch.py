@@ -13,12 +13,13 @@ import pytest
 import soundfile
 from support.json_page import parsed
 
-from specmaskgit_cli.batch.jobs import make_jobs, slug
+from specmaskgit_cli.batch.jobs import make_jobs
 from specmaskgit_cli.batch.local import in_processes
 from specmaskgit_cli.batch.results import Results
 from specmaskgit_cli.batch.table import read_rows
 from specmaskgit_cli.batch.worker import Setup
 from specmaskgit_cli.cli import run
+from specmaskgit_cli.sounds.names import slug
 
 FEW = "prompt,seconds,steps\n" + "".join(f"sound {index},0.4,2\n" for index in range(3))
 
