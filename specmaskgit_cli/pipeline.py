@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .audio.tags import Extras
 from .checkpoint.layout import Checkpoint
 from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
 from .config.settings import GRIFFIN_LIM, VocoderConfig
@@ -125,14 +126,16 @@ class Pipeline:
             if result is None:
                 break
             taken = time.perf_counter() - started
-            subtype = source.subtype if source and result.keeps_subtype else None
-            sounds += [
-                Sound(
-                    made.samples, made.rate, made.mel, self.config.mel, one.seed, made.options or one, made.score,
-                    warnings + made.notes, taken, subtype, made.gain, origin,
-                )
-                for made in (result, *result.stems)
-            ]  # fmt: skip
+            for made in (result, *result.stems):
+                samples, subtype, extras = made.samples, None, Extras()
+                if source and made.keeps_subtype:
+                    samples, subtype, extras = source.restored(samples), source.subtype, source.extras
+                sounds.append(
+                    Sound(
+                        samples, made.rate, made.mel, self.config.mel, one.seed, made.options or one, made.score,
+                        warnings + made.notes, taken, subtype, made.gain, origin, extras,
+                    )
+                )  # fmt: skip
         return sounds
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO, Literal
+from typing import BinaryIO
+
+from .riff import chunks
 
 _UNKNOWN = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x80000000)  # sizes that programs write where they cannot know them
 _TAIL = 1 << 17  # bytes in which the last page of an Ogg file begins
@@ -25,7 +26,7 @@ def share_there(file: BinaryIO) -> float | None:
         return _ogg(file, size)
     if head in (b"RIFF", b"FORM"):
         name = b"data" if head == b"RIFF" else b"SSND"
-        for chunk, start, length in _chunks(file, "little" if head == b"RIFF" else "big"):
+        for chunk, start, length in chunks(file, "little" if head == b"RIFF" else "big"):
             if chunk == name and length not in _UNKNOWN:
                 return min(1.0, (size - start) / length) if length else None
         return None
@@ -39,7 +40,7 @@ def unfinished_wav(file: BinaryIO) -> int | None:
     file.seek(0)
     if file.read(4) != b"RIFF":
         return None
-    for chunk, start, length in _chunks(file, "little"):
+    for chunk, start, length in chunks(file):
         if chunk == b"data":
             file.seek(start)
             after = file.read(8)
@@ -71,19 +72,6 @@ class Finished:
                 if 0 <= place + index - at < len(data):
                     data[place + index - at] = value
         return bytes(data)
-
-
-def _chunks(file: BinaryIO, order: Literal["little", "big"]) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place of the contents and length of each chunk."""
-    at = 12
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        length = int.from_bytes(head[4:], order)
-        yield head[:4], at + 8, length
-        at += 8 + length + length % 2
 
 
 def _ogg(file: BinaryIO, size: int) -> float | None:

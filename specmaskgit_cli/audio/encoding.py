@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
-import zlib
 
 import numpy as np
 
 from ..errors import SmgError
-from .metadata import id3, set_tags
+from .loops import LEAD_SECONDS, sampler_chunk
+from .loops import comments as loop_comments
+from .metadata import KEYS, set_tags
+from .ogg import cut_opus, set_serial
+from .riff import with_chunks
+from .tags import Extras, id3, tagged
 
 # Extension -> libsndfile's format and its default subtype.
 FORMATS = {
@@ -27,46 +31,78 @@ RATES = {
 BITS = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
 UNLIMITED = ("FLOAT", "DOUBLE")  # subtypes that can hold samples beyond [-1, 1]
 _BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when given minutes at once
-_SERIAL = b"smg\0"  # of Ogg streams, which should differ among those that are put into one file
+WHOLE = ("PCM_32", "DOUBLE")  # subtypes whose samples float32 does not hold
+_MASK = 40  # where the header of a WAV says which channel is which
 
 
-def encoded(waveform: np.ndarray, rate: int, kind: str, subtype: str, metadata: dict[str, str]) -> memoryview:
+def encoded(
+    waveform: np.ndarray,
+    rate: int,
+    kind: str,
+    subtype: str,
+    metadata: dict[str, str] | None = None,
+    extras: Extras | None = None,
+    loop: bool = False,
+) -> bytes | memoryview:
     """The bytes of a sound file. In memory, because libsndfile ignores a full disk where it closes a file.
 
     Args:
-        waveform: float32 [n] or [channels, n]; clipped to [-1, 1] unless `subtype` is among UNLIMITED.
+        waveform: float32 or float64, [n] or [channels, n]; clipped to [-1, 1] unless `subtype` is among UNLIMITED.
         rate: one that the subtype knows, see RATES.
         kind, subtype: libsndfile's names, such as "WAV" and "PCM_16".
         metadata: see `metadata.KEYS`.
+        extras: what else the file is to tell; where both have a tag, that of `extras` counts.
+        loop: the end runs into the beginning. The file says so where its format can.
 
     Raises:
         SmgError: libsndfile cannot encode it so.
     """
     import soundfile
 
-    buffer = io.BytesIO()
-    waveform = np.atleast_2d(waveform)
-    channels = len(waveform)
+    extras, buffer, waveform = extras or Extras(), io.BytesIO(), np.atleast_2d(waveform)
+    channels, length = waveform.shape
+    texts = {name: [str(value)] for name, value in (metadata or {}).items()} | extras.texts
+    mask = extras.mask if kind == "WAV" and extras.mask and extras.mask.bit_count() == channels else None
+    lead = round(LEAD_SECONDS * rate) if loop and subtype == "OPUS" else 0
+    if lead:
+        waveform = np.pad(waveform, ((0, 0), (lead, lead)), mode="wrap")
     try:
-        with soundfile.SoundFile(buffer, "w", rate, channels, format=kind, subtype=subtype) as file:
-            if kind in ("FLAC", "OGG"):
-                set_tags(file, metadata)
+        with soundfile.SoundFile(
+            buffer, "w", rate, channels, format="WAVEX" if mask else kind, subtype=subtype
+        ) as file:
             for start in range(0, waveform.shape[1], _BLOCK):
                 block = waveform[:, start : start + _BLOCK].T
                 file.write(block if subtype in UNLIMITED else np.clip(block, -1, 1))
             if kind == "WAV":  # behind the samples: there are readers that expect those at byte 44
-                set_tags(file, metadata)
+                set_tags(file, texts)
     except soundfile.LibsndfileError as error:
         layout = f"{kind} ({subtype}) at {rate} Hz with {channels} channels"
         raise SmgError(f"cannot encode as {layout}: {error.error_string}; write a .wav instead") from None
-    data = buffer.getbuffer()
     if kind == "WAV":
-        _clear_time(data)
-    elif kind == "OGG":
-        _set_serial(data)
-    elif kind == "MP3" and metadata:
-        return memoryview(id3(metadata) + data)
-    return data
+        return _wav(buffer.getbuffer(), rate, length, texts, extras, mask, loop)
+    data = bytes(cut_opus(buffer.getvalue(), rate, lead, length)) if lead else buffer.getvalue()
+    if kind != "MP3" and loop:
+        texts |= loop_comments(length)
+    if texts or extras.pictures or kind != "MP3":
+        data = tagged(data, kind, texts, extras.pictures)
+    if kind != "OGG":
+        return data
+    ogg = bytearray(data)
+    set_serial(ogg)
+    return bytes(ogg)
+
+
+def _wav(
+    data: memoryview, rate: int, length: int, texts: dict[str, list[str]], extras: Extras, mask: int | None, loop: bool
+) -> bytes | memoryview:
+    _clear_time(data)
+    if mask:
+        data[_MASK : _MASK + 4] = mask.to_bytes(4, "little")
+    added = sampler_chunk(rate, length) if loop else b""
+    if extras.pictures or extras.texts.keys() - KEYS.keys():  # for which an INFO list has no place
+        tag = id3(texts, extras.pictures)
+        added += b"id3 " + len(tag).to_bytes(4, "little") + tag + bytes(len(tag) % 2)
+    return with_chunks(data, added) if added else data
 
 
 def _clear_time(wav: memoryview) -> None:
@@ -77,24 +113,3 @@ def _clear_time(wav: memoryview) -> None:
         if bytes(wav[at : at + 4]) == b"PEAK":
             wav[at + 12 : at + 16] = bytes(4)
         at += 8 + size + size % 2
-
-
-def _set_serial(ogg: memoryview) -> None:
-    """Give all pages of an Ogg stream the same serial number, and their checksums."""
-    at = 0
-    while at < len(ogg):
-        count = ogg[at + 26]
-        size = 27 + count + sum(ogg[at + 27 : at + 27 + count])
-        ogg[at + 14 : at + 18] = _SERIAL
-        ogg[at + 22 : at + 26] = bytes(4)
-        ogg[at + 22 : at + 26] = _ogg_checksum(ogg[at : at + size]).to_bytes(4, "little")
-        at += size
-
-
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def _ogg_checksum(page: memoryview) -> int:
-    """CRC-32 as Ogg has it: zlib's polynomial with the bits the other way round, and neither inverted."""
-    mirrored = zlib.crc32(bytes(page).translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{mirrored:032b}"[::-1], 2)

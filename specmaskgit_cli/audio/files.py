@@ -16,8 +16,11 @@ from ..durable import keep_rights, put
 from ..errors import SmgError, UsageError
 from .encoding import BITS, FORMATS, RATES, encoded
 from .inputs import stored
-from .metadata import check_tags
+from .metadata import check_tags, native_name
 from .samples import Audio, decode_file
+from .tags import Extras
+
+_WRAP_SECONDS = 0.1  # of a loop, heard before and after it where it is resampled
 
 
 def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int = LOW_RATE) -> Audio:
@@ -45,6 +48,17 @@ def read_audio(path: str | os.PathLike, most: int = MAX_SAMPLES, resampled: int 
         raise SmgError(f"{str(path)!r} cannot be the name of a file: {error}") from None
 
 
+def read_exactly(path: str | os.PathLike, samples: np.ndarray) -> np.ndarray:
+    """The samples [channels, n] that `read_audio` has read of a file, as float64, which holds 32-bit ones whole."""
+    import soundfile
+
+    try:
+        exact, _ = soundfile.read(native_name(stored(path)), dtype="float64", always_2d=True)
+    except soundfile.SoundFileError:  # a file that was not finished, and needs its header mended
+        return samples.astype(np.float64)
+    return exact.T if exact.T.shape == samples.shape else samples.astype(np.float64)
+
+
 def read_mono(path: str | os.PathLike, rate: int) -> np.ndarray:
     """The mean of a file's channels at `rate` Hz, float32 [n]. Raises SmgError as read_audio does."""
     audio = read_audio(path, resampled=rate)
@@ -67,6 +81,19 @@ def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return soxr.resample(x.T, from_rate, to_rate, quality="HQ").T
 
 
+def at_rate(x: np.ndarray, rate: int, wanted: int, loop: bool) -> np.ndarray:
+    """x [n] or [channels, n] resampled to the length that is nearest; a loop as if it went on before and after."""
+    if rate == wanted:
+        return x
+    size = x.shape[-1]
+    length = round(size * wanted / rate)
+    lead = min(size, round(_WRAP_SECONDS * rate)) if loop else 0
+    around = np.concatenate([x[..., size - lead :], x, x[..., :lead]], axis=-1) if loop else x
+    made = resample(around, rate, wanted)[..., round(lead * wanted / rate) :][..., :length]
+    missing = length - made.shape[-1]
+    return np.pad(made, [*[(0, 0)] * (made.ndim - 1), (0, missing)]) if missing > 0 else made
+
+
 def same_samples(name: str | os.PathLike, other: str | os.PathLike) -> bool | None:
     """Whether two files hold the same samples; None where they are encoded in different ways, or one is "-"."""
     if _is_stdout(name) or _is_stdout(other):
@@ -85,6 +112,8 @@ def write_audio(
     format: str | None = None,
     subtype: str | None = None,
     metadata: dict[str, str] | None = None,
+    extras: Extras | None = None,
+    loop: bool = False,
 ) -> None:
     """Write a sound file, complete or not at all; samples beyond [-1, 1] are clipped, unless stored as floats.
 
@@ -95,13 +124,17 @@ def write_audio(
         subtype: libsndfile's name, such as "PCM_24"; by default that of FORMATS.
         metadata: keys from `metadata.KEYS`, of at most MAX_BYTES in all. Those that the format cannot store are left
             out.
+        extras: tags and pictures of a file that was edited, kept as far as the format can.
+        loop: the end runs into the beginning, and does so in the file too, as far as its format can; it says so where
+            its format can.
 
     Raises:
         SmgError: unknown extension or format, a subtype the format lacks, no samples, samples that are not finite,
             or a target that cannot be written.
     """
     check_output(target, format=format)
-    data = audio_bytes(target, waveform, rate, format_name(target, format), subtype=subtype, metadata=metadata)
+    name = format_name(target, format)
+    data = audio_bytes(target, waveform, rate, name, subtype=subtype, metadata=metadata, extras=extras, loop=loop)
     if _is_stdout(target):
         _to_stdout(data)
     else:
@@ -117,6 +150,8 @@ def audio_bytes(
     *,
     subtype: str | None = None,
     metadata: dict[str, str] | None = None,
+    extras: Extras | None = None,
+    loop: bool = False,
 ) -> memoryview:
     """The bytes of a sound file; `name`: what messages call it, all else as in `write_audio`.
 
@@ -131,14 +166,19 @@ def audio_bytes(
         known = ", ".join(soundfile.available_subtypes(kind))
         raise SmgError(f"{kind} cannot store {subtype}; use one of {known}")
     check_tags(metadata or {})
-    waveform = np.asarray(waveform, np.float32)
+    waveform = np.asarray(waveform)
+    if waveform.dtype != np.float64:  # which the samples of an edited file may need
+        waveform = waveform.astype(np.float32, copy=False)
     if not np.isfinite(waveform).all():
         raise SmgError("the sound holds samples that are infinite or not a number; nothing was written")
     if not waveform.size:
         raise SmgError(f"cannot write {name}: the sound is empty; ask for a longer one")
     rates = RATES.get(subtype, (rate,))
     nearest = next((r for r in rates if r >= rate), rates[-1])
-    return encoded(resample(waveform, rate, nearest), nearest, kind, subtype, metadata or {})
+    made = waveform
+    if nearest != rate:
+        made = at_rate(waveform, rate, nearest, True) if loop else resample(waveform, rate, nearest)
+    return memoryview(encoded(made, nearest, kind, subtype, metadata, extras, loop))
 
 
 def lossless_subtype(format: str, subtype: str | None, bits: str | None = None) -> str | None:

@@ -46,13 +46,15 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
 def _measure(file: str) -> dict:
     from ..audio.files import read_audio
     from ..audio.levels import peak_of
+    from ..audio.loops import read_loop
     from ..audio.loudness import integrated_loudness, true_peak_db
 
-    audio = read_audio(file)
+    audio, loop = read_audio(file), read_loop(file)
     peak = peak_of(audio.samples)
     return {
         "file": file,
         "seconds": round(audio.samples.shape[1] / audio.rate, 6),
+        "samples": audio.samples.shape[1],
         "sample_rate": audio.rate,
         "channels": len(audio.samples),
         "format": audio.format,
@@ -60,6 +62,8 @@ def _measure(file: str) -> dict:
         "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),
         "true_peak_db": _decibels(true_peak_db(audio.samples, audio.rate)),
         "lufs": _decibels(integrated_loudness(audio.samples, audio.rate)),
+        "loop_start": loop[0] if loop else None,
+        "loop_length": loop[1] if loop else None,
         "warnings": list(audio.notes),
     }
 
@@ -77,6 +81,7 @@ def _lines(measured: dict, record, damage: str | None) -> list[str]:
             length=_seconds(measured), **measured
         ),
         "silent" if measured["peak_db"] is None else _levels(measured),
+        *([_loop(measured)] if measured["loop_length"] else []),
         *(f"warning: {warning}" for warning in measured["warnings"]),
     ]
     if damage:
@@ -105,6 +110,13 @@ def _seconds(measured: dict) -> str:
 def _levels(measured: dict) -> str:
     loudness = "too quiet to have a loudness" if measured["lufs"] is None else f"loudness {measured['lufs']:.1f} LUFS"
     return f"peak {measured['peak_db']:.1f} dBFS  true peak {measured['true_peak_db']:.1f} dBTP  {loudness}"
+
+
+def _loop(measured: dict) -> str:
+    start, length = measured["loop_start"], measured["loop_length"]
+    if (start, length) == (0, measured["samples"]):
+        return "loop: all of it"
+    return f"loop: samples {start} to {start + length - 1}"
 
 
 def _shown(value) -> str:

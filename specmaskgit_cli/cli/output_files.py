@@ -35,14 +35,12 @@ class OutputFiles:
         if output == "-" and any(task.stems_apart for task in tasks):
             raise UsageError("-o - holds one sound, and stems are several; give a file name")
 
-        def named(name: str) -> list[list[str]]:
+        def named(name: str) -> list[list]:
             names = iter(numbered(name, sum(task.num for task in tasks)))
             return [[each for _ in range(task.num) for each in with_stems(next(names), task)] for task in tasks]
 
         files = named(output)
-        return cls(
-            files, [list(names) for names in named(image)] if image else [[None] * len(names) for names in files]
-        )
+        return cls(files, named(image) if image else [[None] * len(names) for names in files])
 
     @classmethod
     def of_inputs(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..audio.files import resample, to_mono
+from ..audio.files import at_rate, to_mono
 from ..audio.levels import limit_peak, normalize_peak, peak_of, trim_silence
 from ..bounds import check_result
 from ..options import OutputOptions
-
-_WRAP_SECONDS = 0.1
 
 
 def finish(
@@ -44,7 +42,7 @@ def finish(
     if output.channels is not None:
         made = _with_channels(made, output.channels)
     if output.rate is not None:
-        made, rate = _at_rate(made, rate, output.rate, loop), output.rate
+        made, rate = at_rate(made, rate, output.rate, loop), output.rate
     if output.lufs is not None:
         from ..audio.loudness import to_loudness
 
@@ -71,15 +69,3 @@ def finish(
 def _with_channels(x: np.ndarray, count: int) -> np.ndarray:
     """Those that it has, where they are so many; or else the mix of them, so many times."""
     return x if len(x) == count else np.tile(to_mono(x), (count, 1))
-
-
-def _at_rate(x: np.ndarray, rate: int, wanted: int, loop: bool) -> np.ndarray:
-    """Resampled to the length that is nearest; a loop as if it went on before and after."""
-    if rate == wanted:
-        return x
-    length = round(x.shape[1] * wanted / rate)
-    lead = min(x.shape[1], round(_WRAP_SECONDS * rate)) if loop else 0
-    around = np.concatenate([x[:, x.shape[1] - lead :], x, x[:, :lead]], axis=1) if loop else x
-    made = resample(around, rate, wanted)[:, round(lead * wanted / rate) :][:, :length]
-    missing = length - made.shape[1]
-    return np.pad(made, ((0, 0), (0, missing))) if missing > 0 else made

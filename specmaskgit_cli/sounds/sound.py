@@ -9,6 +9,8 @@ import numpy as np
 
 from ..audio.encoding import UNLIMITED
 from ..audio.files import audio_bytes, check_output, check_stored, format_name, lossless_subtype, write_audio
+from ..audio.loops import seam
+from ..audio.tags import Extras
 from ..config.settings import MelConfig
 from ..options import OutputOptions, SamplingOptions
 from ..spectrogram.image import MIN_PIXELS, save_spectrogram, save_view, view
@@ -33,6 +35,7 @@ class Sound:
         subtype: libsndfile's name for how the edited file stores samples; saved so where the format can.
         gain: by what a generated sound was scaled to its level; None for an edit, which keeps that of its input.
         origin: what made it, for the file's metadata.
+        extras: what the edited file tells beside its samples; its own files tell it, too.
     """
 
     samples: np.ndarray
@@ -47,6 +50,7 @@ class Sound:
     subtype: str | None = None
     gain: float | None = None
     origin: Origin | None = field(default=None, repr=False)
+    extras: Extras = field(default_factory=Extras, repr=False)
 
     def save(self, path: str, image: str | None = None, output: OutputOptions | None = None, **options) -> Sound:
         """Write the sound, complete or not at all, and if wanted a PNG of its spectrogram.
@@ -91,13 +95,14 @@ class Sound:
             self.samples, self.rate, output, gain=self.gain, loop=self.loops, unlimited=subtype in UNLIMITED
         )
         tags = Record(self.options, output, self.origin).tags() if output.metadata and self.origin else None
+        warnings += seam(format) if self.loops else ()
         # Saved a second time, a sound that was changed here would tell of the second finish alone: it tells nothing.
         same = samples is self.samples
         finished = replace(
             self, samples=samples, rate=rate, warnings=self.warnings + warnings, gain=self.gain if same else None,
             origin=self.origin if same else None,
         )  # fmt: skip
-        return finished, {"subtype": subtype, "metadata": tags}
+        return finished, {"subtype": subtype, "metadata": tags, "extras": self.extras, "loop": self.loops}
 
     def _draw(self, image: str) -> None:
         """What was generated as the spectrogram it was made from; an edited sound as it is, its new parts outlined."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from ..audio.files import read_audio, resample
+from ..audio.encoding import WHOLE
+from ..audio.files import read_audio, read_exactly, resample
 from ..audio.filters import lows
+from ..audio.inputs import stored
 from ..audio.levels import peak_gain
+from ..audio.tags import Extras, read_extras
 from ..config.settings import CheckpointConfig
 from ..errors import UsageError
 from ..synthesis.prompts import INPUT_PEAK_DB
@@ -32,6 +35,8 @@ class Source:
     subtype: str | None = None
     name: str = "the sound"
     notes: tuple[str, ...] = ()  # warnings about the file
+    extras: Extras = field(default_factory=Extras)  # what else it tells
+    exact: np.ndarray | None = None  # float64, where the file holds more than float32 does
 
     def __post_init__(self):
         if self.seconds < MIN_SECONDS:
@@ -55,7 +60,19 @@ class Source:
     def read(cls, path: str) -> Source:
         """Raises SmgError as read_audio does, and for a sound too short to edit."""
         audio = read_audio(path)
-        return cls(audio.samples, audio.rate, audio.subtype, path, audio.notes)
+        exact = read_exactly(path, audio.samples) if audio.subtype in WHOLE else None
+        return cls(audio.samples, audio.rate, audio.subtype, path, audio.notes, read_extras(stored(path)), exact)
+
+    def restored(self, samples: np.ndarray) -> np.ndarray:
+        """The result of an edit, [channels, n], with the sound's own samples as exact as its file has them."""
+        if self.exact is None or len(samples) != len(self.samples):
+            return samples
+        more = samples.shape[1] - self.samples.shape[1]
+        result = samples.astype(np.float64)
+        for start in {0, more} if more >= 0 else ():  # where the sound may lie in a longer one
+            part = np.s_[:, start : start + self.samples.shape[1]]
+            np.copyto(result[part], self.exact, where=samples[part] == self.samples)
+        return result
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_the_input_must_be_what_it_was(folder, capsys):
     assert "in.wav' is gone" in capsys.readouterr().err
     assert run(["replay", "out.wav", "--input", "moved.wav", "--threads", "1"]) == 0
     out, err = capsys.readouterr()
-    assert out.endswith("  identical\n") and not err
+    assert out.endswith("  identical\n") and "differ" not in err and "another" not in err
     soundfile.write("in.wav", np.random.default_rng(1).standard_normal(8000) * 0.1, 8000)
     assert run(["replay", "out.wav", "-o", "x.wav"]) == 1
     assert "has changed" in capsys.readouterr().err and not (folder / "x.wav").exists()

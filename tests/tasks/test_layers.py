@@ -10,7 +10,7 @@ from specmaskgit_cli.audio.files import read_audio
 from specmaskgit_cli.audio.loudness import integrated_loudness
 from specmaskgit_cli.batch.jobs import make_jobs
 from specmaskgit_cli.batch.table import read_rows
-from specmaskgit_cli.batch.worker import Worker
+from specmaskgit_cli.batch.worker import Setup, Worker
 from specmaskgit_cli.cli import run
 from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.pipeline import load
@@ -57,9 +57,8 @@ def test_stems_have_names_pictures_and_a_record_that_makes_them_again(trained, t
     assert run([*made, "--image", "x.png", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     names = ["x.flac", "x-1-rain.flac", "x-2-a-dog.flac"]
-    assert [(sound["file"], sound["layer"]) for sound in document["sounds"]] == list(
-        zip(names, (None, 1, 2), strict=True)
-    )
+    told = {sound["file"]: sound["layer"] for sound in document["sounds"]}
+    assert told == dict(zip(names, (None, 1, 2), strict=True))
     assert {path.name for path in Path().glob("*.png")} == {"x.png", "x-1-rain.png", "x-2-a-dog.png"}
     assert read_record(names[2]).options.layer == 2
     for name in names[::2]:
@@ -72,8 +71,7 @@ def test_stems_have_names_pictures_and_a_record_that_makes_them_again(trained, t
 def test_a_batch_writes_stems_too(pipe, trained, tmp_path):
     table = tmp_path / "jobs.csv"
     table.write_text("prompt,stems,seconds,steps,num,output\nrain + crows,yes,0.5,1,2,s.wav\n")
-    (job,) = make_jobs(read_rows([table]), tmp_path)
+    (job,) = make_jobs(read_rows(str(table)), tmp_path)
     assert job.names == [f"s-{n}{layer}.wav" for n in (1, 2) for layer in ("", "-1-rain", "-2-crows")]
-    worker = Worker.__new__(Worker)
-    worker.pipe, worker.scratch = pipe, str(tmp_path)
+    worker = Worker(Setup(model=str(trained[1])), pipe.checkpoint.hash)
     assert len(worker.perform(job).files) == 6
