@@ -23,7 +23,7 @@ FORMAT = 1  # of the keys; another one does all rows again
 NAME_BYTES = 200  # of the 255 that file systems take
 _OUTPUT = tuple(options_of(OutputOptions))
 _OPTIONS = dict.fromkeys(name for task in TASKS.values() for name in options_of(task.options))
-_COLUMNS = ("task", *_OPTIONS, *_OUTPUT, "output")
+_COLUMNS = tuple(dict.fromkeys(("task", *_OPTIONS, *_OUTPUT, "output")))
 
 
 class _CellError(UsageError):
@@ -122,8 +122,9 @@ def _job(row: Row, folder: Path, format: str, digests: dict[str, str | None], sa
     if not isinstance(task, str) or task not in TASKS:
         raise _CellError("task", f"unknown task {task!r}; use {', '.join(TASKS)}")
     name = cells.pop("output", None)
-    output = _build(OutputOptions, {key: cells.pop(key) for key in _OUTPUT if key in cells})
     kind = TASKS[task].options
+    finishing = [key for key in _OUTPUT if key in cells and key not in options_of(kind)]
+    output = _build(OutputOptions, {key: cells.pop(key) for key in finishing})
     for column in cells:
         if column not in options_of(kind):
             raise _CellError(column, f"{task} has no such option; leave the cell blank")

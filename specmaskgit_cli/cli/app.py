@@ -22,6 +22,7 @@ from . import (
     evaluate,
     export,
     info,
+    mcp,
     models,
     probe,
     replay,
@@ -83,6 +84,7 @@ app.command()(export.export)
 app.command()(benchmark.benchmark)
 app.command()(serve.serve)
 app.command()(serve.ui)
+app.command()(mcp.mcp)
 app.command()(doctor.doctor)
 
 

@@ -15,7 +15,7 @@ CORE = (
     "numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "threadpoolctl",
     "typer", "rich",
 )  # fmt: skip
-EXTRAS = ("torch", "onnx", "transformers", "diffusers")
+EXTRAS = ("torch", "onnx", "transformers", "diffusers", "starlette", "uvicorn", "mcp")
 
 
 def doctor(

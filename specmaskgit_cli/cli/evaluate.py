@@ -14,6 +14,7 @@ from . import common
 from .parameters import Commands
 from .progress import progress_bar
 from .report import print_json
+from .train_options import sources_of
 
 app = Commands(help="Measure a model on your own sounds.")
 
@@ -34,6 +35,13 @@ Sweep = Annotated[
     list[str] | None,
     typer.Option(help="steps, strategy, condition, order, guidance, temperature or model; all by default."),
 ]
+Sources = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Measure on the clips of these sources alone, one a line, which the model was trained without.",
+    ),
+]
 Report = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write the report as JSON.")]
 
 
@@ -50,6 +58,7 @@ def edits(
     prompts: Annotated[bool, typer.Option("--prompts", help="Go by the clips' captions.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first clip.")] = 0,
     judge: Judge = None,
+    sources: Sources = None,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -67,7 +76,9 @@ def edits(
 
     with progress_bar("evaluating", quiet) as progress:
         each = progress and (lambda done: progress(done, clips))
-        results = evaluate_edits(pipe, data, clips, steps, prompts, seed, each, judge, _told(quiet))
+        results = evaluate_edits(
+            pipe, data, clips, steps, prompts, seed, each, judge, _told(quiet), sources_of(sources, "--sources")
+        )
     if as_json:
         document = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "steps": steps} | results
         print_json("evaluate edits", document)
@@ -90,6 +101,7 @@ def evaluate_model_command(
     prompts: Prompts = None,
     embedder: Embedder = "own",
     judge: Judge = None,
+    sources: Sources = None,
     steps: common.Steps = STEPS,
     guidance: common.Guidance = GUIDANCE,
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Also draw the spectrograms side by side.")] = None,
@@ -112,8 +124,9 @@ def evaluate_model_command(
     from ..options import GenerateOptions
 
     options = EvaluationOptions(
-        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
-    )
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
+        sources=sources_of(sources, "--sources"),
+    )  # fmt: skip
     GenerateOptions(prompt="-", steps=steps, guidance=guidance)  # checks them
     for file in filter(None, (sheet, output)):
         check_writable(file)
@@ -146,6 +159,7 @@ def sampling_command(
     seed: Seed = 0,
     embedder: Embedder = "own",
     judge: Judge = None,
+    sources: Sources = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Report as JSON; go on from one there.")
@@ -166,8 +180,9 @@ def sampling_command(
     from ..evaluation.material import EvaluationOptions
 
     options = EvaluationOptions(
-        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
-    )
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
+        sources=sources_of(sources, "--sources"),
+    )  # fmt: skip
     if output:
         check_writable(output)
     pipe, *others = (_load(name, backend, device, threads, vocoder, quiet) for name in (model, *(against or ())))
@@ -197,6 +212,7 @@ def paper_command(
     seed: Seed = 0,
     embedder: Embedder = "own",
     judge: Judge = None,
+    sources: Sources = None,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -212,8 +228,9 @@ def paper_command(
     from ..evaluation.material import EvaluationOptions
 
     options = EvaluationOptions(
-        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge
-    )
+        clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
+        sources=sources_of(sources, "--sources"),
+    )  # fmt: skip
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder")
     pipe, *others = (_load(name, backend, device, threads, vocoder, quiet) for name in (model, *(against or ())))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Annotated
 
 import typer
@@ -45,32 +44,12 @@ def info(files: Files, as_json: common.AsJson = False) -> None:
 
 def _measure(file: str) -> dict:
     from ..audio.files import read_audio
-    from ..audio.levels import peak_of
     from ..audio.loops import read_loop
-    from ..audio.loudness import integrated_loudness, true_peak_db
+    from ..audio.measure import measure
 
     audio, loop = read_audio(file), read_loop(file)
-    peak = peak_of(audio.samples)
-    return {
-        "file": file,
-        "seconds": round(audio.samples.shape[1] / audio.rate, 6),
-        "samples": audio.samples.shape[1],
-        "sample_rate": audio.rate,
-        "channels": len(audio.samples),
-        "format": audio.format,
-        "subtype": audio.subtype,
-        "peak_db": _decibels(20 * math.log10(peak) if peak else -math.inf),
-        "true_peak_db": _decibels(true_peak_db(audio.samples, audio.rate)),
-        "lufs": _decibels(integrated_loudness(audio.samples, audio.rate)),
-        "loop_start": loop[0] if loop else None,
-        "loop_length": loop[1] if loop else None,
-        "warnings": list(audio.notes),
-    }
-
-
-def _decibels(value: float) -> float | None:
-    """None, which JSON can hold, for silence."""
-    return round(value, 2) if math.isfinite(value) else None
+    looped = {"loop_start": loop[0] if loop else None, "loop_length": loop[1] if loop else None}
+    return {"file": file} | measure(audio) | looped
 
 
 def _lines(measured: dict, record, damage: str | None) -> list[str]:

@@ -43,16 +43,18 @@ def reference() -> str:
 def _by_name() -> str:
     """The table of the options of tasks and of the output."""
     found: dict[str, dict[str, Option]] = {}
-    kinds = {name: task.options for name, task in TASKS.items()} | {"": OutputOptions}
-    for owner, kind in kinds.items():
-        for name, option in options_of(kind).items():
+    for owner, task in TASKS.items():
+        for name, option in options_of(task.options).items():
             found.setdefault(name, {})[owner] = option
+    for name, option in options_of(OutputOptions).items():
+        of_output = {owner: option for owner, task in TASKS.items() if name not in task.options.without}
+        found[name] = found.get(name, {}) | of_output
     return "\n".join([_BY_NAME, *(_row(name, owners) for name, owners in found.items()), ""])
 
 
 def _row(name: str, owners: dict[str, Option]) -> str:
     first = next(iter(owners.values()))
-    tasks = ", ".join(owners) if "" not in owners and len(owners) < len(TASKS) else "all"
+    tasks = ", ".join(owners) if len(owners) < len(TASKS) else "all"
     defaults = _told_apart({task: _default(option.default) for task, option in owners.items()})
     helps = _told_apart({task: option.help for task, option in owners.items()})
     return (
@@ -66,7 +68,7 @@ def _told_apart(texts: dict[str, str]) -> str:
     for task, text in texts.items():
         tasks.setdefault(text, []).append(task)
     first, *others = tasks
-    return "; ".join([first, *(f"{', '.join(tasks[text])}: {text}" for text in others)]).replace(".;", ";")
+    return "; ".join([first, *(f"{', '.join(tasks[text])}: {text}" for text in others if text)]).replace(".;", ";")
 
 
 def _default(value) -> str:

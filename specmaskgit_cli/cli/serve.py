@@ -9,10 +9,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,33 +24,39 @@ from .report import print_json
 
 if TYPE_CHECKING:
     import uvicorn
+    from mcp.server import Server
+
+    from ..server.service import Service
 
 LEAST_TOKEN = 8  # characters
 
 
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; by default only this computer can connect.")] = (
-        "127.0.0.1"
+Host = Annotated[str, typer.Option(help="Address to listen at; by default only this computer can connect.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SMG_TOKEN", show_envvar=False, metavar="TEXT",
+        help="What requests have to know; $SMG_TOKEN, or with --host a new one, if not given.",
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 7860,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SMG_TOKEN",
-            show_envvar=False,
-            metavar="TEXT",
-            help="What requests have to know; $SMG_TOKEN, or with --host a new one, if not given.",
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Name it may be reached by, beside localhost. Repeatable.")
-    ] = [],  # noqa: B006 (never changed)
+]  # fmt: skip
+AllowHost = Annotated[
+    list[str], typer.Option(metavar="NAME", help="Name it may be reached by, beside localhost. Repeatable.")
+]
+Deadline = Annotated[
+    float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Time after which a request is given up.")
+]
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
+    token: Token = None,
+    allow_host: AllowHost = [],  # noqa: B006 (never changed)
     allow: Annotated[
         list[Path], typer.Option(metavar="FOLDER", help="Folder whose sounds requests may name. Repeatable.")
     ] = [],  # noqa: B006
-    deadline: Annotated[
-        float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Time after which a request is given up.")
-    ] = 300.0,
+    deadline: Deadline = 300.0,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
     backend: common.Backend = "auto",
@@ -63,7 +69,7 @@ def serve(
 
     Example: smg serve
     """
-    _run(locals(), "serve")
+    _serve("serve", **locals())
 
 
 @wraps(serve, assigned=("__annotations__",))
@@ -72,41 +78,67 @@ def ui(**given) -> None:
 
     Example: smg ui
     """
-    _run(given, "ui")
+    _serve("ui", **given)
 
 
-def _run(given: dict[str, Any], command: str) -> None:
+def _serve(command: str, allow: list[Path], **given) -> None:
     try:
         import starlette  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError:
         raise SmgError("the server needs more packages: pip install '.[server]' in a checkout of smg") from None
-    from ..pipeline import load
-    from ..server.app import make_app
-    from ..server.connections import Connection
-    from ..server.service import Service
-
-    for folder in given["allow"]:
+    for folder in allow:
         if not folder.is_dir():
             raise UsageError(f"--allow is {folder}, which is no directory; name one")
-    listener, loopback = _listen(given["host"], given["port"])
-    token = _token(given["token"], loopback)
+    answer_requests(command, allow, **given)
+
+
+def open_service(
+    folders: Sequence[Path], deadline: float, quiet: bool, model: str | None, vocoder: str | None, backend: str,
+    device: str, threads: int | None,
+) -> Service:  # fmt: skip
+    """A service over a model that is loaded and warm."""
+    from ..pipeline import load
+    from ..server.service import Service
+
+    with progress_bar("downloading", quiet) as progress:
+        pipe = load(model, backend, device, threads, vocoder, progress)
+    service = Service(pipe, folders, deadline)
+    service.warm_up()
+    return service
+
+
+def answer_requests(
+    command: str, folders: Sequence[Path], *, host: str, port: int, token: str | None, allow_host: list[str],
+    as_json: bool, quiet: bool, path: str = "", agents: Callable[[Service], Server] | None = None, **given,
+) -> None:  # fmt: skip
+    """Serve over HTTP until a signal comes.
+
+    Args:
+        path: of what the printed address is to lead to.
+        agents: makes of the service an MCP server, to be had at /mcp.
+        given: what else `open_service` takes.
+    """
+    import uvicorn
+
+    from ..server.app import make_app
+    from ..server.connections import Connection
+
+    listener, loopback = _listen(host, port)
+    token = _token(token, loopback)
     with listener:
-        with progress_bar("downloading", given["quiet"]) as progress:
-            models = (given[name] for name in ("model", "backend", "device", "threads", "vocoder"))
-            pipe = load(*models, progress)
-        service = Service(pipe, given["allow"], given["deadline"])
-        service.warm_up()
-        url = _url(listener)
-        page = url if token is None else f"{url}?token={token}"
-        if given["as_json"]:
+        service = open_service(folders, quiet=quiet, **given)
+        pipe, url = service.pipe, _url(listener) + path
+        page = url if token is None or path else f"{url}?token={token}"
+        if as_json:
             document = {"url": url, "token": token, "model": pipe.config.name, "model_hash": pipe.checkpoint.hash}
             print_json(command, document)
-        elif not given["quiet"]:
-            say(f"{page}  (Ctrl+C ends it)")
+        elif not quiet:
+            say(f"{page}{f'  (token {token})' if token and path else ''}  (Ctrl+C ends it)")
+        app = make_app(service, (host, *allow_host), token, agents and agents(service))
         config = uvicorn.Config(
-            make_app(service, (given["host"], *given["allow_host"]), token), log_level="warning", access_log=False,
-            ws="none", http=Connection, server_header=False, timeout_graceful_shutdown=3, limit_concurrency=200,
+            app, log_level="warning", access_log=False, ws="none", http=Connection, server_header=False,
+            timeout_graceful_shutdown=3, limit_concurrency=200,
         )  # fmt: skip
         if command == "ui" and _has_screen():
             import webbrowser

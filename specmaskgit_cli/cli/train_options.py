@@ -92,14 +92,14 @@ def train_options(
     )  # fmt: skip
 
 
-def sources_of(file: Path | None) -> frozenset[str]:
-    """The lines of a file of sources. Raises SmgError if it cannot be read."""
+def sources_of(file: Path | None, option: str = "--hold-out") -> frozenset[str]:
+    """The lines of a file of sources, named by an option. Raises SmgError if it cannot be read."""
     if file is None:
         return frozenset()
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SmgError(f"--hold-out {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise SmgError(f"{option} {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     return frozenset(line.strip() for line in lines if line.strip())
 
 

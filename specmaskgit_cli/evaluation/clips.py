@@ -60,28 +60,31 @@ def read_prompts(path: Path) -> list[Prompt]:
     return prompts
 
 
-def list_clips(data: list[Path], training: bool = False, remarks: Remarks | None = None) -> list[tuple[str, str, str]]:
-    """(key, label, expected classes) of all clips: those of shards named val* if there are any, else all; or, for
-    `training`, those of the other shards if there are any, else all.
+def list_clips(
+    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: frozenset[str] = frozenset()
+) -> list[tuple[str, str, str]]:
+    """(key, label, expected classes) of all clips of `iterate`.
 
     Raises:
         SmgError: no sound is there.
     """
-    found = [(key, _label(info), str(info.get("expected") or "")) for key, _, info in _iterate(data, training, remarks)]
+    clips = iterate(data, training, remarks, sources)
+    found = [(key, _label(info), str(info.get("expected") or "")) for key, _, info in clips]
     if not found:
-        raise SmgError(f"{', '.join(map(str, data))}: no sound file; name a folder of sounds or shards with --data")
+        which = "no sound of these sources" if sources and not training else "no sound file"
+        raise SmgError(f"{', '.join(map(str, data))}: {which}; name a folder of sounds or shards with --data")
     return found
 
 
 def read_clips(
     data: list[Path], keys: list[str], seconds: float, cfg: MelConfig, training: bool = False,
-    remarks: Remarks | None = None,
+    remarks: Remarks | None = None, sources: frozenset[str] = frozenset(),
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Waveforms of the clips of these keys of `list_clips`, each `seconds` long as by `arrange`; unreadable and silent
     ones are left out, and so said in the remarks."""
     remarks = Remarks() if remarks is None else remarks
     wanted, waves = set(keys), {}
-    for key, audio, _ in _iterate(data, training):
+    for key, audio, _ in iterate(data, training, sources=sources):
         if key not in wanted:
             continue
         try:
@@ -130,13 +133,22 @@ def choose(count: int, clips: int, rng: np.random.Generator) -> tuple[np.ndarray
     return order[:size], order[size : 2 * size]
 
 
-def _iterate(
-    data: list[Path], training: bool, remarks: Remarks | None = None
+def iterate(
+    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, Path | Member, dict]]:
+    """(key, audio, what is known) of the clips to measure on: those of shards named val* if there are any, else all;
+    or, for `training`, those of the other shards if there are any, else all.
+
+    Args:
+        sources: values of `source` in the clips' JSON that the model was not trained on: only such clips are measured
+            on, of whatever shard, and only others are for training.
+    """
     others, validation = split_sources(find_sources(data))
-    for source in (others or validation) if training else (validation or others):
-        for key, audio, info in iterate_clips(source, remarks):
-            yield f"{source.stem}/{key}", audio, info
+    chosen = (others or validation) if training else (validation or others)
+    for shard in others + validation if sources and not training else chosen:
+        for key, audio, info in iterate_clips(shard, remarks):
+            if not sources or (info.get("source") in sources) is not training:
+                yield f"{shard.stem}/{key}", audio, info
 
 
 def _label(info: dict) -> str:

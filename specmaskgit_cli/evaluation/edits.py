@@ -12,7 +12,6 @@ from ..audio.files import resample, to_mono
 from ..audio.levels import normalize_peak
 from ..data.contents import read_sound
 from ..data.remarks import Remarks
-from ..data.sources import find_sources, iterate_clips, split_sources
 from ..decoding.settings import STEPS
 from ..errors import SmgError
 from ..options import Box, ContinueOptions, ExtendOptions, InpaintOptions, LoopOptions
@@ -21,6 +20,7 @@ from ..tasks.cutoff import find_cutoff
 from ..tasks.source import Source
 from .agreement import agreement
 from .baselines import HOP, N_FFT, brick_wall, interpolated, log_power, mirrored, sloped_noise, true_mel
+from .clips import iterate
 
 CUTOFF, ABOVE = 4200.0, 4300.0  # Hz
 GAP_SECONDS = 1.0
@@ -35,8 +35,10 @@ PAPER_BEFORE = 1.82  # distance of the authors' low-passed demo clips from their
 Measured = tuple[dict[str, float | np.ndarray], dict[str, np.ndarray]]  # values, and sounds for a judge
 
 
-def clips(data: list[Path], count: int, pipe: Pipeline, remarks: Remarks) -> Iterator[tuple[str, np.ndarray]]:
-    """(caption, mono waveform [n] at the models' rate, peak -1 dBFS) of the first `count` validation clips.
+def clips(
+    data: list[Path], count: int, pipe: Pipeline, remarks: Remarks, sources: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(caption, mono waveform [n] at the models' rate, peak -1 dBFS) of the first `count` clips of `clips.iterate`.
 
     A clip is cut to the window of the model; clips below 4 s and silent ones are left out, those
     that cannot be decoded with a remark.
@@ -46,22 +48,20 @@ def clips(data: list[Path], count: int, pipe: Pipeline, remarks: Remarks) -> Ite
     """
     config = pipe.config
     longest = config.generator.max_columns * config.column_samples
-    training, validation = split_sources(find_sources(data))
     found = 0
-    for source in validation or training:
-        for key, audio, info in iterate_clips(source, remarks):
-            try:
-                samples, rate = read_sound(audio, config.mel.sample_rate)
-            except SmgError as error:
-                remarks.leave_out(key, str(error))
-                continue
-            wave = resample(to_mono(samples), rate, config.mel.sample_rate)[:longest]
-            if len(wave) < MIN_SECONDS * config.mel.sample_rate or not wave.any():
-                continue
-            yield info["caption"], normalize_peak(wave)
-            found += 1
-            if found == count:
-                return
+    for key, audio, info in iterate(data, remarks=remarks, sources=sources):
+        try:
+            samples, rate = read_sound(audio, config.mel.sample_rate)
+        except SmgError as error:
+            remarks.leave_out(key, str(error))
+            continue
+        wave = resample(to_mono(samples), rate, config.mel.sample_rate)[:longest]
+        if len(wave) < MIN_SECONDS * config.mel.sample_rate or not wave.any():
+            continue
+        yield info["caption"], normalize_peak(wave)
+        found += 1
+        if found == count:
+            return
     if not found:
         raise SmgError(f"{', '.join(map(str, data))}: no sound of {MIN_SECONDS:g} s or more; name other --data")
 
@@ -69,6 +69,7 @@ def clips(data: list[Path], count: int, pipe: Pipeline, remarks: Remarks) -> Ite
 def evaluate_edits(
     pipe: Pipeline, data: list[Path], count: int = 32, steps: int = STEPS, prompts: bool = False, seed: int = 0,
     progress: Callable[[int], None] | None = None, judge: str | None = None, report: Callable[[str], None] = print,
+    sources: frozenset[str] = frozenset(),
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Means over clips of all measurements, by task and name.
 
@@ -77,6 +78,7 @@ def evaluate_edits(
         progress: called with the number of clips done.
         judge: command of an external tagger; see `agreement`.
         report: told what was left out of the data.
+        sources: of the clips, see `clips.iterate`; empty for all.
 
     Raises:
         SmgError: there is no such clip, or the tagger fails.
@@ -84,7 +86,7 @@ def evaluate_edits(
     rows: dict[str, dict[str, list[float | np.ndarray]]] = {}
     sounds: dict[str, list[dict[str, np.ndarray]]] = {}
     remarks = Remarks()
-    for index, (caption, wave) in enumerate(clips(data, count, pipe, remarks)):
+    for index, (caption, wave) in enumerate(clips(data, count, pipe, remarks, sources)):
         common = {"seed": seed + index, "steps": steps, "prompt": caption if prompts and caption.strip() else None}
         for task, measure in MEASUREMENTS.items():
             values, versions = measure(pipe, wave, common)

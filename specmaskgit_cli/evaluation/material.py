@@ -28,6 +28,7 @@ class EvaluationOptions:
         prompts: CSV file of prompts; None takes the labels of the clips.
         embedder: for the distances; see `open_embedder`.
         judge: command of an external tagger; see `judge`.
+        sources: of the clips, see `clips.iterate`; empty for all.
 
     Raises:
         UsageError: a value out of range.
@@ -40,6 +41,7 @@ class EvaluationOptions:
     prompts: Path | None = None
     embedder: str = "own"
     judge: str | None = None
+    sources: frozenset[str] = frozenset()
 
     def __post_init__(self):
         options_of(GenerateOptions)["seconds"].kind.check("seconds", self.seconds)
@@ -72,7 +74,7 @@ def gather(
     """
     prompts = read_prompts(options.prompts)[: options.clips] if options.prompts else []
     remarks = Remarks()
-    listing = list_clips(data, remarks=remarks)
+    listing = list_clips(data, remarks=remarks, sources=options.sources)
     recogniser = Recogniser(pipe, [label for _, label, _ in listing])
     of_kind = False
     if prompts:
@@ -87,7 +89,8 @@ def gather(
         listing = alike if of_kind else listing
     size = min(options.clips, len(prompts)) if prompts else options.clips
     order = np.random.default_rng(options.seed).permutation(len(listing))[: 2 * size]
-    waves = read_clips(data, [listing[i][0] for i in order], options.seconds, pipe.config.mel, remarks=remarks)
+    keys = [listing[i][0] for i in order]
+    waves = read_clips(data, keys, options.seconds, pipe.config.mel, remarks=remarks, sources=options.sources)
     for line in remarks.lines():
         report(line)
     clips = [Clip(*listing[i], waves[listing[i][0]]) for i in order if listing[i][0] in waves]
@@ -104,12 +107,12 @@ def likenesses(pipe: Pipeline, data: list[Path], prompts: list[Prompt], options:
         SmgError: a chosen clip cannot be read.
     """
     by_label: dict[str, list[str]] = {}
-    for key, label, _ in list_clips(data, training=True):
+    for key, label, _ in list_clips(data, training=True, sources=options.sources):
         by_label.setdefault(label, []).append(key)
     labels, rng = sorted(by_label), np.random.default_rng(options.seed)
     cosines = pipe.runtime.embed_text([prompt.text for prompt in prompts]) @ pipe.runtime.embed_text(labels).T
     keys = [str(rng.choice(by_label[labels[nearest]])) for nearest in cosines.argmax(axis=1)]
-    waves = read_clips(data, keys, options.seconds, pipe.config.mel, training=True)
+    waves = read_clips(data, keys, options.seconds, pipe.config.mel, training=True, sources=options.sources)
     if missing := set(keys) - waves.keys():
         raise SmgError(f"{min(missing)}: cannot be read, or is silent; leave it out of the data")
     return [waves[key] for key in keys]

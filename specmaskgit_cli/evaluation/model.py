@@ -69,7 +69,8 @@ def evaluate_model(
     own = embedder if isinstance(embedder, OwnEmbedder) else OwnEmbedder(pipe)
     material, recogniser = gather(pipe, data, options, report)
     training_sources, validation = split_sources(find_sources(training or data))
-    cache = open_cache(training or data, pipe.config.mel, report=report)[0] if training or (
+    whole = training or data
+    cache = open_cache(whole, pipe.config.mel, report=report, hold_out=options.sources)[0] if training or (
         validation and training_sources) else None  # fmt: skip
     tick = _counter(
         progress,

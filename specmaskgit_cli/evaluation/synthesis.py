@@ -54,7 +54,7 @@ def generate(
     """
     started, before = time.perf_counter(), time.process_time()
     draw = Draw(condition, None, settings, rng_of(seed))
-    mel = pipe.engine.generate(draw, seconds, style_share=style_share)
+    mel = pipe.engine.generate(draw, seconds, style_share=style_share).mel
     wave = pipe.engine.vocode(mel, draw.rng)[: round(seconds * pipe.config.mel.sample_rate)]
     wave = normalize_peak(wave, INPUT_PEAK_DB)
     return wave, Taken(time.perf_counter() - started, time.process_time() - before)

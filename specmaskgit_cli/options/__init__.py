@@ -12,6 +12,7 @@ from .tasks import (
     GenerateOptions,
     InpaintOptions,
     LoopOptions,
+    NewSoundOptions,
     SketchOptions,
     VaryOptions,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "GenerateOptions",
     "InpaintOptions",
     "LoopOptions",
+    "NewSoundOptions",
     "OutputOptions",
     "SamplingOptions",
     "SketchOptions",

@@ -27,14 +27,14 @@ class OutputOptions(Options):
         True, Flag(), "Keep the level the model gave it, instead of a peak at -1 dBFS.", "--no-normalize"
     )
     lufs: float | None = _output(
-        None, Number(-50, -5), "Loudness to bring it to, such as -16; peaks stay below -1 dBTP.", metavar="LUFS"
+        None, Number(-50, -5), "Loudness to bring it to, such as -16; peaks are limited to -1 dBTP.", metavar="LUFS"
     )
     trim: bool = _output(False, Flag(), "Cut the silence at both ends.")
     bits: str | None = _output(
         None, Choice("16", "24", "32f"), "How to store samples in WAV and FLAC.", metavar="16|24|32f"
     )
     rate: int | None = _output(None, Whole(8000, 192_000), "Resample, such as to 44100 or 48000.", metavar="HZ")
-    channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or make two channels of one.", metavar="1|2")
+    channels: int | None = _output(None, Whole(1, 2), "Mix to mono, or give both channels the same.", metavar="1|2")
     metadata: bool = _output(True, Flag(), "Do not store in the file how it was made.", "--no-metadata")
 
     def __post_init__(self):
@@ -45,7 +45,7 @@ class OutputOptions(Options):
     def check(self, options: SamplingOptions) -> None:
         """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
         if self.rate is not None and isinstance(options, GenerateOptions):
-            check_result(options.seconds, self.rate, self.channels or 1)
+            check_result(options.seconds, self.rate, self.channels or options.channels)
         level_or_length = self.trim or self.lufs is not None or not self.normalize
         if level_or_length and isinstance(options, GenerateOptions) and (options.stems or options.layer is not None):
             raise UsageError(

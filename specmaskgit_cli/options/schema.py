@@ -12,7 +12,8 @@ from .kinds import SoundFile
 def schema_of(
     *kinds: type, limits: Mapping[str, float] | None = None, sound: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """One object with the options of some dataclasses, each with its bounds, its help and its default.
+    """One object with the options of some dataclasses, each with its bounds, its help and its default; of two options
+    of one name the first.
 
     Args:
         limits: the highest value of an option by its name, where it is below that of its kind.
@@ -21,6 +22,8 @@ def schema_of(
     properties, required = {}, []
     for kind in kinds:
         for name, option in options_of(kind).items():
+            if name in properties:
+                continue
             schema = option.kind.schema
             if sound and isinstance(option.kind, SoundFile):
                 schema = dict(sound)

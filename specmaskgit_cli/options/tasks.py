@@ -19,14 +19,25 @@ VARIETY = 0.2  # by default
 SECONDS = 10.0  # of a sound of which nothing says how long it is
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewSoundOptions(SamplingOptions):
+    """The options of tasks whose result is all new, and has as many channels as are asked for."""
+
+    channels: int = option(1, Whole(1, 2), "Channels: 2 is stereo, whose mean is the sound in mono.", metavar="1|2")
+    width: float = option(
+        0.6, Number(0, 1), "Of --channels 2: how far texture such as rain surrounds; 0 is the same in both channels."
+    )
+
+
 @dataclass(frozen=True)
-class GenerateOptions(SamplingOptions):
+class GenerateOptions(NewSoundOptions):
     """Make a sound from a text.
 
     Example: smg generate "dog barking" -o out.wav
     """
 
     reads = "like"
+    without = ("channels",)
 
     prompt: str | None = option(None, Text(), "What to hear; - reads a prompt a line from stdin.", metavar="PROMPT")
     seconds: float = option(
@@ -175,7 +186,7 @@ class VaryOptions(EditOptions):
 
 
 @dataclass(frozen=True)
-class SketchOptions(EditOptions):
+class SketchOptions(EditOptions, NewSoundOptions):
     """Make what a text says in the contour of a sound: hum it, or tap it on a table.
 
     The result is as long as the sketch and as loud and bright, moment by moment; nothing else of the sketch is heard.
@@ -183,7 +194,7 @@ class SketchOptions(EditOptions):
     Example: smg sketch taps.wav --prompt "dog barking" -o barks.wav
     """
 
-    without = ("normalize",)
+    without = ("normalize", "channels")
 
     prompt: str | None = option(None, Text(), "What to hear.", metavar="TEXT", keyword=True)
     loudness_only: bool = option(False, Flag(), "Follow when it is loud, not when it is bright: for taps and claps.")

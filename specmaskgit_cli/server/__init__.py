@@ -1,4 +1,5 @@
-"""The web page: its server (`server`), the sounds of a session (`sounds`), the jobs on the model (`jobs`).
+"""The tasks for clients: a model with its queue (`service`, `jobs`, `sounds`), and over it the HTTP API (`app`, `api`,
+`bodies`, `openapi`, `guard`) and the tools for agents (`agents`, `folder`).
 
-The page itself is in `static`: plain HTML, CSS and JavaScript, all of it served from here.
+The web page is a client of the API. It is in `static`: plain HTML, CSS and JavaScript, all of it served from here.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,20 +21,33 @@ from .faults import STATUS, Fault, fault_of
 from .guard import Guard
 from .service import Service
 
+if TYPE_CHECKING:
+    from mcp.server import Server
+
+MAX_SESSIONS = 100  # of agents
 STATIC = Path(__file__).parent / "static"
 
 
-def make_app(service: Service, names: tuple[str, ...] = (), token: str | None = None) -> Starlette:
+def make_app(
+    service: Service, names: tuple[str, ...] = (), token: str | None = None, agents: Server | None = None
+) -> Starlette:
     """The page and the API over a service, which is closed when the application ends.
 
     Args:
         names: host names it may be reached by, beside localhost and addresses.
         token: what every request has to have; None where the server is open to whoever reaches it.
+        agents: an MCP server over the same service, to be had at /mcp.
     """
+    manager = None
+    if agents:
+        from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+
+        manager = StreamableHTTPSessionManager(agents, max_sessions=MAX_SESSIONS)
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
-        yield
+        async with manager.run() if manager else contextlib.nullcontext():
+            yield
         await run_in_threadpool(service.close)
 
     routes = [
@@ -41,6 +55,8 @@ def make_app(service: Service, names: tuple[str, ...] = (), token: str | None = 
         Mount("/static", StaticFiles(directory=STATIC)),
         *Api(service).routes,
     ]
+    if manager:
+        routes.append(Route("/mcp", StreamableHTTPASGIApp(manager)))
     allowed = {"localhost", *(name.lower() for name in names)}
     return Starlette(
         routes=routes,

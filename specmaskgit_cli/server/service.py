@@ -112,7 +112,8 @@ class Service:
             near = get_close_matches(name, known)
             with at_fault(name):
                 raise UsageError(f"{task} has no option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-        mine, output, request = ({name: values[name] for name in options_of(k) if name in values} for k in kinds)
+        left = dict(values)  # an option of the task goes before one of the output that has its name
+        mine, output, request = ({name: left.pop(name) for name in options_of(k) if name in left} for k in kinds)
         found: dict[str, _Input] = {}
         for name, described in options_of(kinds[0]).items():
             if described.default is ... and mine.get(name) is None:
@@ -184,7 +185,7 @@ class Service:
 
     def _keep(self, sound: Sound, wanted: Wanted) -> Entry:
         data, finished = sound.encoded(wanted.request.format, wanted.output)
-        asked = sound.options.to_dict() | wanted.output.to_dict() | wanted.sounds | {"format": wanted.request.format}
+        asked = wanted.output.to_dict() | sound.options.to_dict() | wanted.sounds | {"format": wanted.request.format}
         known = schema(wanted.task)["properties"]
         about = {"task": wanted.task, "options": {name: value for name, value in asked.items() if name in known}}
         return self.sounds.keep_made(finished, data, wanted.request.format, about)
@@ -193,9 +194,14 @@ class Service:
 @cache
 def schema(task: str) -> dict[str, Any]:
     """The options of a request for a task, as JSON Schema; not to be changed."""
+    return task_schema(task, SOUND_SCHEMA, RequestOptions)
+
+
+def task_schema(task: str, sound: dict[str, Any], *more: type) -> dict[str, Any]:
+    """The options of a task and of its output, and those of more classes, as JSON Schema; `sound` as in `schema_of`."""
     kind = TASKS[task].options
-    found = schema_of(kind, OutputOptions, RequestOptions, limits=MOST, sound=SOUND_SCHEMA)
-    for name in kind.without:
+    found = schema_of(kind, OutputOptions, *more, limits=MOST, sound=sound)
+    for name in set(kind.without) - options_of(kind).keys():
         del found["properties"][name]
     return found
 

@@ -100,6 +100,14 @@ class Sounds:
                 entry.image, entry.bytes = image, entry.bytes + image.stat().st_size
             return entry.image
 
+    def take(self, entry: Entry) -> bytes:
+        """The file of a sound, which is kept no longer."""
+        data = entry.path.read_bytes()
+        with self._changing:
+            self._entries.pop(entry.about["id"], None)
+            self._remove(entry)
+        return data
+
     def without_paths(self, text: str) -> str:
         """A message without where the sounds lie, which is nothing for clients."""
         folder = re.escape(self._folder.name)
@@ -113,11 +121,14 @@ class Sounds:
         entry = Entry(path, path.stat().st_size, {"id": id, "url": f"/v1/sounds/{id}"} | about)
         with self._changing:
             while self._entries and entry.bytes + sum(each.bytes for each in self._entries.values()) > MAX_FOLDER_BYTES:
-                oldest = self._entries.pop(next(iter(self._entries)))
-                for file in (oldest.path, oldest.path.with_suffix(".png")):
-                    file.unlink(missing_ok=True)
+                self._remove(self._entries.pop(next(iter(self._entries))))
             self._entries[id] = entry
         return entry
+
+    @staticmethod
+    def _remove(entry: Entry) -> None:
+        for file in (entry.path, entry.path.with_suffix(".png")):
+            file.unlink(missing_ok=True)
 
 
 def check_input(path: Path, name: object) -> Audio:

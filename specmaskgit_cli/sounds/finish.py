@@ -44,14 +44,15 @@ def finish(
     if output.rate is not None:
         made, rate = at_rate(made, rate, output.rate, loop), output.rate
     if output.lufs is not None:
-        from ..audio.loudness import to_loudness
+        from ..audio.loudness import MAX_LIMIT_DB, to_loudness
 
-        made, reached = to_loudness(made, rate, output.lufs)
+        made, reached = to_loudness(made, rate, output.lufs, loop)
         if not np.isfinite(reached):
             warnings.append("the sound is silent, so that it has no loudness to set")
         elif reached < output.lufs - 0.1:
             warnings.append(
-                f"{reached:.1f} LUFS instead of {output.lufs:g}: more would raise the true peak over -1 dBTP"
+                f"{reached:.1f} LUFS instead of {output.lufs:g}: for more, peaks would have to be lowered by over "
+                f"{MAX_LIMIT_DB:g} dB"
             )
     elif gain is not None and output.normalize and made is not samples:
         made = normalize_peak(made)

@@ -44,7 +44,7 @@ def save_spectrogram(path: str | os.PathLike, mel: np.ndarray, cfg: MelConfig) -
     down, across = (-(-MIN_PIXELS // side) for side in shades.shape)
     pixels = shades.repeat(down, axis=0).repeat(across, axis=1)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_png(pixels, palette()))
+        temporary.write_bytes(png(pixels, palette()))
 
 
 def save_sheet(path: str | os.PathLike, rows: list[list[np.ndarray | None]], cfg: MelConfig) -> None:
@@ -66,7 +66,7 @@ def save_sheet(path: str | os.PathLike, rows: list[list[np.ndarray | None]], cfg
             top, left = down * step_down, right * step_across
             pixels[top : top + height, left : left + width] = place
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_png(pixels, palette()))
+        temporary.write_bytes(png(pixels, palette()))
 
 
 def view_config(rate: int) -> MelConfig:
@@ -115,7 +115,7 @@ def save_view(path: str | os.PathLike, pixels: np.ndarray, marked: bool) -> None
         SmgError: the path cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_png(pixels, palette(marked)))
+        temporary.write_bytes(png(pixels, palette(marked)))
 
 
 def _waveform(samples: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -184,7 +184,7 @@ def palette(marked: bool = False) -> np.ndarray:
     return colours
 
 
-def _png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
+def png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
     """An 8-bit palette image from uint8 [height, width] (PNG specification, W3C, sections 5 and 11)."""
     height, width = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)

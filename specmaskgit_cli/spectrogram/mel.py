@@ -98,6 +98,11 @@ def noise_mel(rng: np.random.Generator, frames: int, cfg: MelConfig) -> np.ndarr
     return (_raw_noise_mel(rng, frames, cfg) - mean) / deviation
 
 
+def noise_deviation(cfg: MelConfig) -> np.ndarray:
+    """Standard deviation of the log-mel of white noise, float32 [n_mels, 1]."""
+    return _noise_statistics(cfg)[1]
+
+
 @lru_cache(maxsize=8)
 def _noise_statistics(cfg: MelConfig) -> tuple[np.ndarray, np.ndarray]:
     mel = _raw_noise_mel(np.random.default_rng(0), int(NOISE_SECONDS * cfg.frames_per_second), cfg)

@@ -39,4 +39,5 @@ def check_made(
         seconds, rate, channels: of the sound to edit, if there is one.
     """
     new = getattr(options, "seconds", 0.0)
-    check_result(seconds + new, max(rate, model_rate), channels, options.sounds, most)
+    made = getattr(options, "channels", channels)
+    check_result(seconds + new, max(rate, model_rate), made, options.sounds, most)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..audio.levels import fade
 from ..audio.replication import brightened
+from ..audio.spatial import spatial_image
 from ..errors import UsageError
 from ..options import ContinueOptions
 from ..spectrogram.mel import log_mel
@@ -21,6 +22,7 @@ JOIN_SECONDS = 0.01  # over which the new part takes over from the mirrored end 
 LEVEL_SECONDS = 0.25  # on both sides of the join, whose levels are made equal
 SETTLE_SECONDS = 0.25  # in which the change of level for that dies away
 MAX_GAIN = 4.0
+AWAY_SECONDS = 3.0  # from the join, where the new part no longer goes by how wide the last moments were
 
 
 def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) -> Result:
@@ -67,6 +69,7 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
         mels.append(log_mel(new, cfg))
         ends.append(new[-missing:] if backward else new[:missing])
     new = _at_rate(clip, ends, context, backward, round(options.seconds * source.rate))
+    new = _placed(new, near - clip.lows, clip.mix, source.rate, backward, draw.rng)
     new = brightened(new, source.rate, cfg.f_max, near - clip.lows)
     new = _levelled(new, near, source.rate, cfg.f_max, backward)
     step = -1 if backward else 1  # the lows of the input sink to its offset, which stays
@@ -79,12 +82,23 @@ def run(engine: Engine, draw: Draw, source: Source, options: ContinueOptions) ->
 
 
 def _at_rate(clip, pieces, context: int, backward: bool, length: int) -> np.ndarray:
-    """The new pieces as [channels, length] at the input's rate, resampled together with the context they follow."""
+    """The new pieces as [length] at the input's rate, resampled together with the context they follow."""
     whole = np.concatenate(pieces[::-1] if backward else pieces)
     if backward:  # resampled in reverse, so that sample 0 is at the join in both directions
-        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[:, ::-1]
+        return _at_rate(clip, [piece[::-1] for piece in pieces], context, False, length)[::-1]
     skip = round(context * clip.rate / clip.model_rate)
-    return clip.back(whole, skip + length)[:, skip:]
+    return clip.mono(whole, skip + length)[skip:]
+
+
+def _placed(
+    new: np.ndarray, near: np.ndarray, mix: np.ndarray, rate: int, backward: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """A new mono part [n] as [channels, n]: at first where `near` ends, then more and more where it is as a whole."""
+    unknown = min(len(new), round(AWAY_SECONDS * rate))
+    samples = np.pad(near, ((0, 0), (unknown, 0) if backward else (0, unknown)))
+    known = np.pad(np.ones(near.shape[1], bool), (unknown, 0) if backward else (0, unknown))
+    offset = unknown - len(new) if backward else near.shape[1]
+    return spatial_image(samples, mix, rate, known).render(new, rng, offset)
 
 
 def _levelled(new: np.ndarray, near: np.ndarray, rate: int, top: float, backward: bool) -> np.ndarray:

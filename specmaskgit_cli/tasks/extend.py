@@ -10,6 +10,7 @@ from ..audio.files import resample
 from ..audio.filters import band
 from ..audio.levels import peak_of
 from ..audio.replication import air, highest
+from ..audio.spatial import spatial_image
 from ..errors import UsageError
 from ..options import ExtendOptions, options_of
 from ..spectrogram.band_envelope import envelope, impose, known_bands, step_samples
@@ -28,7 +29,6 @@ TRUST = 0.5  # in the level of what is drawn, against the lower bands' envelope 
 CONFIDENCE = 0.7  # in the estimated envelope, against the level of what was made
 JOIN_STEPS = 8  # of the levels, over which those of two windows are compared
 REMADE_SECONDS = 0.1  # at the end of a window, where the sound was cut off
-ENVELOPE_SECONDS = 0.1  # over which the channels' shares of the level are followed
 
 
 def run(engine: Engine, draw: Draw, source: Source, options: ExtendOptions) -> Result | None:
@@ -102,10 +102,9 @@ def _extend_window(
         if before is not None:
             levels = carried(levels, before, engine.context * config.column_samples // step_samples(cfg))
         made = impose(made, levels + gain, known, CONFIDENCE, cfg)
-    # Channels get the new band as they share the octave below the cut-off; the flank lies within the known band.
-    mono = clip.mono(made, length)
-    shares = _shares(band(low, rate, cutoff / 2, cutoff), clip.mix, rate)
-    change = band(mono * shares - low, rate, cutoff / FLANK, None)
+    # The new band is where the octave below the cut-off is; the flank lies within the known band.
+    placed = spatial_image(low, clip.mix, rate, top=cutoff).render(clip.mono(made, length), draw.rng)
+    change = band(placed - low, rate, cutoff / FLANK, None)
     # What was extended in the window before stays, and runs into the new over the end of the overlap.
     rise = np.clip((np.arange(length) - done) / max(1, round(0.02 * rate)) + 1, 0, 1) if done else np.ones(length)
     rise = rise.astype(np.float32)
@@ -128,18 +127,3 @@ def carried(levels: np.ndarray, before: np.ndarray, overlap: int) -> np.ndarray:
     end = slice(overlap - min(JOIN_STEPS, overlap), overlap)
     difference = (before[len(before) - overlap :][end] - levels[end]).mean(axis=0)
     return levels + difference * np.clip(2 - np.arange(len(levels)) / max(overlap, 1), 0, 1)[:, None]
-
-
-def _shares(low: np.ndarray, mix: np.ndarray, rate: int) -> np.ndarray:
-    """Level of each channel relative to the mono sum, followed over time: float32 [channels, n]."""
-    hop = max(1, round(ENVELOPE_SECONDS * rate))
-    channels, length = low.shape
-    count = -(-length // hop)
-    blocks = np.pad(low, ((0, 0), (0, count * hop - length))).reshape(channels, count, hop)
-    each = np.sqrt(np.mean(np.square(blocks), axis=2, dtype=np.float64))
-    mono = np.sqrt(np.mean(np.square(np.tensordot(mix, blocks, 1)), axis=1, dtype=np.float64))
-    # Where all is silent the channels are alike; where they cancel each other the sum says nothing of them.
-    floor = 1e-4 * each.max() + 1e-9
-    ratio = (each + floor) / (np.maximum(mono, 0.25 * each.mean(axis=0)) + floor)
-    centres, places = (np.arange(count) + 0.5) * hop, np.arange(length)
-    return np.stack([np.interp(places, centres, share) for share in ratio]).astype(np.float32)

@@ -59,12 +59,15 @@ def repaint(
     """
     config, length = engine.config, samples.shape[1]
     whole = [span for span in spans if span.low is None and span.high is None]
-    stays = np.ones(length, bool)
+    stays, around = np.ones(length, bool), np.ones(length, bool)
     for span in whole:
         stays[span.start : span.stop] = False
+    for span in spans:
+        around[span.start : span.stop] = False
     if draw.condition is None and not np.any(samples[:, stays]):
         raise UsageError("there is no sound around what is to be made; say with a prompt what it should be")
-    clip = excerpt(samples, rate, config, [(span.start, span.stop) for span in whole])
+    gaps = [(span.start, span.stop) for span in whole]
+    clip = excerpt(samples, rate, config, gaps, around if around.any() else None)
     cfg, prompted = config.mel, draw.condition is not None
     fresh = np.zeros((cfg.n_mels, len(clip.wave) // cfg.hop_length), bool)
     free, trust = np.zeros(len(clip.wave), bool), np.ones(fresh.shape, np.float32)
@@ -76,9 +79,9 @@ def repaint(
         fresh |= cells
         free[start:stop] = True
     made = regenerate(engine, draw, clip.wave, fresh, free, trust)
-    new = clip.back(made)
+    new = clip.back(made, draw.rng)
     # Full-band boxes replace the samples. In a band, the change of that band is added, which leaves the others.
-    changed = samples + new - clip.back(clip.wave)
+    changed = samples + new - clip.reached if len(whole) < len(spans) else samples
     if whole:
         new = brightened(new, rate, cfg.f_max, _around(samples - clip.lows, whole, rate))
     result, notes, most = samples.copy(), [], max(1.0, peak_of(samples[:, stays]))

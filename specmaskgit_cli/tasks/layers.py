@@ -32,7 +32,7 @@ def mixed(
         alone = replace(options, prompt=layer.text, stems=False, layer=None)
         condition = engine.prompts.condition(alone)
         made.append(make(engine, replace(draw.part(index, len(layers)), condition=condition, layer=index), None, alone))
-        loudness = integrated_loudness(made[-1].samples, made[-1].rate)
+        loudness = integrated_loudness(to_mono(made[-1].samples), made[-1].rate)
         decibels = layer.level_db + (LEVEL_LUFS - loudness if np.isfinite(loudness) else 0.0)
         parts.append(made[-1].samples * np.float32(10 ** (decibels / 20)))
     mix, rate = np.sum(parts, axis=0), made[0].rate

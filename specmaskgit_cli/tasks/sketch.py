@@ -6,19 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..audio.levels import fade, normalize_peak
+from ..audio.levels import fade
 from ..conditioning.contour import flagged, follow
 from ..errors import UsageError
 from ..options import SketchOptions
 from ..spectrogram.mel import log_mel
 from ..synthesis.engine import Draw, Engine
 from .base import Result
+from .generate import finished
 from .source import Source, excerpt
 
 
 def run(engine: Engine, draw: Draw, source: Source, options: SketchOptions) -> Result:
-    """What the prompt says, as long as the sound, and as loud and bright as it moment by moment; mono, at the model's
-    rate, its peak at -1 dBFS. Nothing else of the sound is in it (after Sketch2Sound, arXiv 2412.08550).
+    """What the prompt says, as long as the sound, and as loud and bright as it moment by moment; at the model's rate,
+    its peak at -1 dBFS. Nothing else of the sound is in it (after Sketch2Sound, arXiv 2412.08550).
 
     Raises:
         UsageError: no prompt, a sound that is silent or too long, or a model that knows no contours.
@@ -37,7 +38,8 @@ def run(engine: Engine, draw: Draw, source: Source, options: SketchOptions) -> R
     contour = flagged(
         follow(mel[None], config.mel, patch, steps)[0], everywhere, everywhere & (not options.loudness_only)
     )
-    mel = engine.new_mel(replace(draw, condition=replace(draw.condition, contour=contour)), columns)
+    new = engine.new_mel(replace(draw, condition=replace(draw.condition, contour=contour)), columns)
     rate = config.mel.sample_rate
-    wave = engine.vocode(mel, draw.rng)[: round(source.seconds * rate)]
-    return Result(normalize_peak(fade(wave, rate))[None], rate, mel, keeps_subtype=False)
+    wave = engine.vocode(new.mel, draw.rng)[: round(source.seconds * rate)]
+    samples, _ = finished(engine, new, fade(wave, rate), options, draw.rng)
+    return Result(samples, rate, new.mel, keeps_subtype=False)

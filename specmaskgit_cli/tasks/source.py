@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..audio.files import read_audio, read_exactly, resample
 from ..audio.filters import lows
 from ..audio.inputs import stored
 from ..audio.levels import peak_gain
+from ..audio.spatial import SpatialImage, spatial_image
 from ..audio.tags import Extras, read_extras
 from ..config.settings import CheckpointConfig
 from ..errors import UsageError
@@ -21,7 +23,6 @@ from .levels import heard, level_of
 
 MIN_SECONDS = 0.05
 MAX_WHOLE_SECONDS = 600  # of a sound that is held as one spectrogram
-MAX_CHANNEL_GAIN = 4.0
 REST_SECONDS = 0.1  # of the means of which the median is the offset of a sound
 SINK_SECONDS = 0.2  # in which what rumbles beside a new part sinks to the offset
 
@@ -86,7 +87,7 @@ class Excerpt:
             around carried on.
         mix: share of each channel in the mono sum, [channels].
         gain: level of `wave` relative to the mono sum.
-        channels: level of each channel relative to the mono sum, [channels].
+        known: bool [m], what of it says where the sound is between the channels; None is all.
     """
 
     wave: np.ndarray
@@ -96,7 +97,7 @@ class Excerpt:
     model_rate: int
     mix: np.ndarray
     gain: float
-    channels: np.ndarray
+    known: np.ndarray | None = None
 
     def place(self, sample: int) -> int:
         """Index in `wave` of an index in `samples`."""
@@ -107,13 +108,34 @@ class Excerpt:
         mono = resample(wave / np.float32(self.gain), self.model_rate, self.rate)[:length]
         return np.pad(mono, (0, length - len(mono)))
 
-    def back(self, wave: np.ndarray, length: int | None = None) -> np.ndarray:
-        """A waveform [n] at the models' rate and level as [channels, length] at those of the part."""
-        return self.channels[:, None] * self.mono(wave, self.samples.shape[1] if length is None else length)
+    def back(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A waveform [n] at the models' rate and level as [channels, m], where and as wide as the part itself.
+
+        `rng` draws what differs between the channels; nothing in a mono part.
+        """
+        return self.image.render(self.mono(wave, self.samples.shape[1]), rng)
+
+    @cached_property
+    def image(self) -> SpatialImage:
+        """Where the part is between its channels."""
+        return spatial_image(self.samples - self.lows, self.mix, self.rate, self.known)
+
+    @property
+    def reached(self) -> np.ndarray:
+        """What of the part the models reach, [channels, m]: each channel at their rate and back."""
+        size, found = len(self.wave), []
+        for channel in self.samples - self.lows:
+            wave = resample(channel, self.rate, self.model_rate) * np.float32(self.gain)
+            found.append(self.mono(np.pad(wave, (0, size - len(wave))), len(channel)))
+        return np.stack(found)
 
 
-def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, gaps: Sequence[tuple[int, int]] = ()) -> Excerpt:
-    """Samples [channels, m] as the models hear them; levels are measured outside the gaps, spans of samples."""
+def excerpt(
+    samples: np.ndarray, rate: int, config: CheckpointConfig, gaps: Sequence[tuple[int, int]] = (),
+    known: np.ndarray | None = None,
+) -> Excerpt:  # fmt: skip
+    """Samples [channels, m] as the models hear them; levels are measured outside the gaps, spans of samples; `known` as
+    of Excerpt."""
     stays = np.ones(samples.shape[1], bool)
     for start, stop in gaps:
         stays[start:stop] = False
@@ -125,14 +147,11 @@ def excerpt(samples: np.ndarray, rate: int, config: CheckpointConfig, gaps: Sequ
     level = float(np.sqrt(np.mean(np.square(mix @ measured), dtype=np.float64)))
     if level < 0.1 * power.mean():  # channels that cancel each other: hear the loudest alone
         mix = np.eye(len(samples), dtype=np.float32)[int(np.argmax(power))]
-        level = float(power.max())
-    signs = np.where((measured * (mix @ measured)).sum(axis=1) < 0, -1.0, 1.0)
-    channels = np.clip(power / level, 0, MAX_CHANNEL_GAIN) * signs if level else np.ones(len(samples))
     gain = peak_gain(mix @ measured, INPUT_PEAK_DB)
     wave = resample(mix @ clean, rate, config.mel.sample_rate) * np.float32(gain)
     length = max(2, -(-len(wave) // config.column_samples)) * config.column_samples
     wave = np.pad(wave, (0, length - len(wave)))
-    return Excerpt(wave, samples, under, rate, config.mel.sample_rate, mix, gain, channels.astype(np.float32))
+    return Excerpt(wave, samples, under, rate, config.mel.sample_rate, mix, gain, known)
 
 
 def sunk(known: np.ndarray, count: int, rate: int) -> np.ndarray:

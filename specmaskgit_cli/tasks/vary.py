@@ -31,6 +31,6 @@ def run(engine: Engine, draw: Draw, source: Source, options: VaryOptions) -> Res
     if draw.condition is None:
         draw = replace(draw, condition=engine.prompts.of_mel(mel))
     mel = regenerate_mel(engine, draw, mel, fresh)
-    samples = clip.back(engine.vocode(mel, draw.rng))
+    samples = clip.back(engine.vocode(mel, draw.rng), draw.rng)
     samples, notes = fitted(samples, source.samples, source.rate, config.mel.f_max, clip.lows)
     return Result(samples + clip.lows, source.rate, mel, notes)

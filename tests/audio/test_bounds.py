@@ -129,7 +129,7 @@ def test_info_takes_little_more_than_the_sound(tmp_path):
 def test_loudness_at_high_rates(rate):
     sine = np.sin(2 * np.pi * 997 * np.arange(3 * rate) / rate).astype(np.float32)
     assert integrated_loudness(sine, rate) == pytest.approx(-3.01, abs=0.06)
-    assert integrated_loudness(sine[: rate // 5], rate) == pytest.approx(-3.0, abs=0.3)
+    assert integrated_loudness(sine[: rate // 5], rate) == pytest.approx(-6.0, abs=0.3)
     assert true_peak_db(sine, rate) == pytest.approx(0, abs=0.01)
 
 

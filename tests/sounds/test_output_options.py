@@ -61,7 +61,7 @@ def test_loudness_of_what_is_long_short_or_silent():
     x = sine(997, 20, 48000)
     x[:5] = 0
     assert integrated_loudness(x, 48000) == pytest.approx(-3.01, abs=0.02)  # over the joins of several FFTs
-    assert integrated_loudness(sine(997, 0.2), RATE) == pytest.approx(-3.0, abs=0.3)
+    assert integrated_loudness(sine(997, 0.2), RATE) == pytest.approx(-6.0, abs=0.3)  # half of the 0.4 s of a block
     assert integrated_loudness(sine(400, 1, 2000), 2000) == pytest.approx(-3.8, abs=0.5)
     for silent in (np.zeros(RATE), np.zeros((2, 100))):
         assert integrated_loudness(silent, RATE) == -np.inf and true_peak_db(silent, RATE) == -np.inf
@@ -75,13 +75,42 @@ def test_true_peaks_lie_between_samples():
     assert true_peak_db(x, 44100) == pytest.approx(true_peak_db(x[29 * 44100 : 31 * 44100], 44100), abs=1e-3)
 
 
-def test_loudness_is_reached_unless_the_peak_forbids():
+def test_loudness_is_reached_by_a_limiter_where_gain_raises_peaks():
     x = 0.01 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
     y, reached = to_loudness(x, RATE, -23)
     assert reached == pytest.approx(-23) and integrated_loudness(y, RATE) == pytest.approx(-23, abs=0.01)
     x[5000] = 0.5
     y, reached = to_loudness(x, RATE, -16)
-    assert reached < -20 and true_peak_db(y, RATE) == pytest.approx(-1, abs=0.01)
+    assert reached == pytest.approx(-16, abs=0.06) and true_peak_db(y, RATE) == pytest.approx(-1, abs=0.01)
+    assert integrated_loudness(y, RATE) == pytest.approx(reached, abs=0.01)
+    far = np.r_[0:4000, 6000 : 2 * RATE]  # there, it is louder and nothing else
+    np.testing.assert_allclose(y[..., far], x[far] * (y[..., 100] / x[100]), rtol=1e-4, atol=1e-6)
+    assert not finish(x[None], RATE, OutputOptions(lufs=-16), gain=1.0)[2]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("lufs", [-23, -18])
+def test_one_shots_have_the_loudness_asked_for(seconds, lufs):
+    decay = np.exp(-np.arange(round(seconds * RATE)) / (0.03 * RATE))
+    shot = np.random.default_rng(1).standard_normal((2, len(decay))) * decay
+    made, _, warnings = finish(shot.astype(np.float32), RATE, OutputOptions(lufs=lufs), gain=1.0)
+    assert integrated_loudness(made, RATE) == pytest.approx(lufs, abs=0.1) and not warnings
+    assert true_peak_db(made, RATE) < -0.99
+
+
+def test_a_loop_is_limited_around_its_join():
+    x = 0.02 * sine(100, 1, phase=1)
+    x[:5] = 0.6
+    for loop in (True, False):
+        gain = to_loudness(x, RATE, -16, loop)[0] / x
+        assert (gain[-1] < 1.5 * gain[0]) == loop and gain[RATE // 2] > 1.5 * gain[0]
+
+
+def test_what_no_limiter_reaches_is_said():
+    x = np.zeros(2 * RATE, np.float32)
+    x[5000] = 0.5
+    _, reached = to_loudness(x, RATE, -16)
+    assert reached < -20
     _, rate, warnings = finish(x[None], RATE, OutputOptions(lufs=-16), gain=1.0)
     assert len(warnings) == 1 and f"{reached:.1f} LUFS instead of -16" in warnings[0] and rate == RATE
     silent, _, warnings = finish(np.zeros((1, RATE), np.float32), RATE, OutputOptions(lufs=-16), gain=1.0)

@@ -60,9 +60,11 @@ class Client:
 
 
 @contextmanager
-def serving(pipe, folders=(), deadline=DEADLINE_SECONDS, **guard):
+def serving(pipe, folders=(), deadline=DEADLINE_SECONDS, agents=None, **guard):
+    """`agents`: makes of the service an MCP server."""
     service = Service(pipe, folders, deadline)
-    config = uvicorn.Config(make_app(service, **guard), port=0, log_level="warning", ws="none", http=Connection)
+    app = make_app(service, agents=agents and agents(service), **guard)
+    config = uvicorn.Config(app, port=0, log_level="warning", ws="none", http=Connection)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()

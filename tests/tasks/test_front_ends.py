@@ -77,7 +77,7 @@ def test_new_sounds_and_sketches_are_as_long_as_asked_for(pipe):
     config = pipe.config.generator
     condition = Condition(np.full((1, config.condition_dim), config.condition_dim**-0.5, np.float32))
     draw = Draw(condition, None, DecodeSettings(steps=1), rng_of(1))
-    assert pipe.engine.generate(draw, 0.5).shape == (96, -(-RATE // 2 // 256))
+    assert pipe.engine.generate(draw, 0.5).mel.shape == (96, -(-RATE // 2 // 256))
     samples = (np.random.default_rng(0).standard_normal((1, RATE)) * 0.1).astype(np.float32)
     options = SketchOptions("x", prompt="rain", seed=1)
     made = task_of(options).run(pipe.engine, replace(draw, progress=Share()), Source(samples, RATE), options)
