@@ -6,12 +6,11 @@ import os
 import secrets
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .audio.tags import Extras
 from .checkpoint.layout import Checkpoint
-from .checkpoint.registry import DEFAULT, ENVIRONMENT, resolve
+from .checkpoint.registry import DEFAULT, ENVIRONMENT, expanded, resolve
 from .config.settings import GRIFFIN_LIM, VocoderConfig
 from .options import (
     Box,
@@ -71,7 +70,8 @@ def load(
 
 def _source(model: str | os.PathLike) -> str:
     """The name of a model as it can be given in any directory."""
-    return str(Path(model).expanduser().resolve()) if Path(model).expanduser().is_dir() else str(model)
+    directory = expanded(model)
+    return str(directory.resolve()) if directory.is_dir() else str(model)
 
 
 class Pipeline:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..audio.files import check_output
-from ..checkpoint.registry import ENVIRONMENT, resolve
+from ..checkpoint.registry import ENVIRONMENT, expanded, resolve
 from ..config.settings import GRIFFIN_LIM
 from ..errors import SmgError, UsageError
 from ..pipeline import Progress
@@ -166,8 +166,8 @@ def _anywhere(setup: Setup) -> Setup:
 
 
 def _absolute(model: str | None) -> str | None:
-    if model is not None and Path(model).expanduser().is_dir():
-        return str(Path(model).expanduser().absolute())
+    if model is not None and (directory := expanded(model)).is_dir():
+        return str(directory.absolute())
     return model
 
 

@@ -33,12 +33,20 @@ def find(model: str | None = None, progress: Progress | None = None) -> Path:
     model = str(model) if model is not None else os.environ.get(ENVIRONMENT) or DEFAULT
     if model == DEFAULT:
         return shipped()
-    directory = Path(model).expanduser()
+    directory = expanded(model)
     if os.path.isdir(directory):  # Path.is_dir raises for a name that is too long
         return directory
     if name := HubName.parse(model):
         return snapshot(name) or pull(name, progress)
     raise SmgError(f"unknown model {model!r}; use {DEFAULT!r}, a checkpoint directory, or owner/name on the Hub")
+
+
+def expanded(name: str | os.PathLike) -> Path:
+    """A path with ~ at its beginning replaced. Raises SmgError where there is no home directory that it stands for."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise SmgError(f"{name}: there is no home directory for ~ to stand for; name the whole path") from None
 
 
 def local() -> list[tuple[str, Path]]:

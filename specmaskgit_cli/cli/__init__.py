@@ -94,6 +94,8 @@ def _report(error: BaseException) -> int:
     elif isinstance(error, OSError) and error.strerror:  # of the system, such as a full disk behind standard output
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         code = 1
+    elif isinstance(error, RuntimeError) and "home directory" in str(error):  # as pathlib says, in a library of others
+        message, code = "there is no home directory; set HOME to one", 1
     else:
         message = f"{type(error).__name__}: {error} (this is a bug; SMG_DEBUG=1 shows where)"
         code = 1

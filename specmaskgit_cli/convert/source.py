@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from ..checkpoint.hub.names import HubName
+from ..checkpoint.registry import expanded
 from ..errors import SmgError
 
 CONFIG = "config.json"
@@ -60,7 +61,7 @@ def open_source(name: str) -> Source:
     Raises:
         SmgError: there is no such thing, it is of no kind that can be converted, or the download failed.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return _read(path.parent, path, path.stem)
     if path.is_dir():

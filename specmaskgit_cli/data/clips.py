@@ -101,7 +101,12 @@ class Weighted:
 
 def cache_folder() -> Path:
     """Where decoded clips and prepared material are kept: SMG_CACHE, or ~/.cache/smg."""
-    return Path(os.environ.get("SMG_CACHE") or Path.home() / ".cache" / "smg")
+    if folder := os.environ.get("SMG_CACHE"):
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "smg"
+    except RuntimeError:
+        raise SmgError("there is no home directory to keep decoded clips in; set SMG_CACHE to a directory") from None
 
 
 def open_cache(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,29 @@ def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
             extra_options={"DefaultTensorType": TensorProto.FLOAT},  # of what operators beyond the standard give
         )  # fmt: skip
         return onnx.load(after)
+
+
+def settle_versions(model: onnx.ModelProto) -> None:
+    """Declare no more than the model needs, so that older programs take it: the sets of operators that its nodes are
+    of, and the lowest version of the file format that these can be in."""
+    used = _domains(model.graph.node)
+    for function in model.functions:
+        used |= _domains(function.node)
+    needed = [item for item in model.opset_import if item.domain in used or item.domain == ""]
+    del model.opset_import[:]
+    model.opset_import.extend(needed)
+    model.ir_version = helper.find_min_ir_version_for(needed, ignore_unknown=True)
+
+
+def _domains(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The domains of nodes and of those in their subgraphs; "ai.onnx" is the standard's "", too."""
+    found = set()
+    for node in nodes:
+        found.add(node.domain)
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                found |= _domains(graph.node)
+    return found
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

@@ -199,6 +199,7 @@ def _export(reference: Runtime, graph: str, options: ExportOptions, folder: Path
         inline.halve(model)
     stored = "int8" if any(node.op_type == "MatMulInteger" for node in model.graph.node) else precision
     onnx.helper.set_model_props(model, metadata(checkpoint, graph, stored))
+    inline.settle_versions(model)
     path = folder / f"{graph}.onnx"
     shapes = {
         value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]

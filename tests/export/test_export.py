@@ -98,6 +98,9 @@ def test_int8_and_fp16_are_smaller_and_near(tiny, tmp_path, capsys):
                for path in (plain, out)}  # fmt: skip
     assert weights[out] * 2 == weights[plain]
     for item in graphs.values():
+        model = onnx.load(out / item["file"])
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)] and model.ir_version == 8
+        onnx.checker.check_model(model)
         assert (out / item["file"]).stat().st_size == item["bytes"]
         assert item["error"] <= item["tolerance"]
 
@@ -109,6 +112,7 @@ def test_a_model_in_8_bits_makes_nearly_the_same_with_operators_of_onnx_runtime(
     assert graph["precision"] == "int8" and graph["error"] <= graph["tolerance"]
     model, plain = onnx.load(out / "onnx" / "generator.onnx"), onnx.load(tiny[1] / "generator.onnx")
     assert {"MatMulInteger", "MultiHeadAttention"} <= {node.op_type for node in model.graph.node}
+    assert {entry.domain for entry in model.opset_import} == {"", "com.microsoft"}
     assert {node.domain for node in plain.graph.node} <= {"", "ai.onnx"} and len(plain.opset_import) == 1
     ours, theirs = (open_runtime(load_checkpoint(directory), "onnx") for directory in (out, tiny[0]))
     inputs = PARTS["generator"].signature(ours.config).example(np.random.default_rng(1), 2, 5)

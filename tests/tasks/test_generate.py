@@ -12,13 +12,14 @@ import threadpoolctl
 
 from specmaskgit_cli import load
 from specmaskgit_cli.audio.files import read_audio
+from specmaskgit_cli.checkpoint import resolve
 from specmaskgit_cli.checkpoint.card import known_embeddings
 from specmaskgit_cli.cli import run
 from specmaskgit_cli.options import GenerateOptions
 from specmaskgit_cli.synthesis import engine
 from specmaskgit_cli.threads import one_blas_thread
 
-RATE = 22050
+RATE = resolve().config.mel.sample_rate
 
 
 def generate(*arguments, code=0):
@@ -96,7 +97,7 @@ def test_more_candidates_never_score_worse(pipe):
 
 
 def test_a_score_sets_off_what_is_near_to_all_known_sounds(pipe):
-    mel = np.full((80, 32), -4.0, np.float32)
+    mel = np.full((pipe.config.mel.n_mels, 2 * pipe.config.tokenizer.patch_frames), -4.0, np.float32)
     heard, wish = pipe.runtime.embed_audio(mel[None])[0], pipe.engine.prompts.text("rain")
     known = known_embeddings(pipe.checkpoint)
     assert pipe.engine.prompts.score(mel, wish) == pytest.approx(heard @ wish[0] - (known @ heard).mean(), abs=1e-5)
@@ -123,9 +124,11 @@ def test_long_sounds_have_no_seams(pipe):
     sound = pipe.generate("heavy rain", seconds=24, seed=1, steps=4)
     assert sound.samples.shape == (1, 24 * RATE)
     level = sound.mel.mean(0)
-    steps = np.abs(np.diff(level.reshape(-1)[: len(level) // 8 * 8].reshape(-1, 8).mean(1)))
+    patch = pipe.config.tokenizer.patch_frames
+    half = patch // 2  # a column has two of these
+    steps = np.abs(np.diff(level[: len(level) // half * half].reshape(-1, half).mean(1)))
     # Where windows end, the level moves no more than it does elsewhere.
-    ends = [high for _, high in pipe.engine.windows(sound.mel.shape[1] // 16)[:-1]]
+    ends = [high for _, high in pipe.engine.windows(sound.mel.shape[1] // patch)[:-1]]
     assert len(ends) == 2
     seams = [steps[column * 2 - 2 : column * 2 + 1].max() for column in ends]
     assert max(seams) <= steps.max() and np.abs(sound.samples).max() <= 0.9

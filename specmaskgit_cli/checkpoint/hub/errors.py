@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,7 +60,17 @@ def _explain(error: Exception, name: str, writing: bool) -> str:
         return disk_full(name, constants.HF_HUB_CACHE)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return f"{error.filename or constants.HF_HUB_CACHE}: cannot be written; make it writable or set HF_HOME"
+    if isinstance(error, FileNotFoundError) and (missing := _missing_certificates()):
+        return f"{missing}, for connections to {constants.ENDPOINT}; correct it or unset it"
     return f"could not {'upload' if writing else 'download'} model {name!r}: {_reason(error)}"
+
+
+def _missing_certificates() -> str | None:
+    """Which variable names a file of certificates that is not there; Python's own error does not tell."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
+        if (path := os.environ.get(name)) and not os.path.exists(path):
+            return f"{name} is {path!r}, and there is no such file"
+    return None
 
 
 def disk_full(name: str, directory: object) -> str:
