@@ -2,6 +2,7 @@
 
 import os
 
+import huggingface_hub.constants  # which looks for the home directory when it is imported
 import pytest
 
 from specmaskgit_cli.checkpoint import registry
@@ -18,9 +19,11 @@ def homeless(monkeypatch):
 
 
 def test_models_are_listed_and_found(homeless, monkeypatch, capsys):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")
     assert run(["models", "list"]) == 0
     assert "default" in capsys.readouterr().out
+    assert run(["models", "pull", "a/b"]) == 1
+    assert "set HF_HOME" in capsys.readouterr().err and not os.path.exists("~")
 
 
 @pytest.mark.parametrize("option", ["--model", "--vocoder"])
@@ -37,9 +40,10 @@ def test_a_home_of_nobody(capsys, tmp_path):
         registry.expanded("~nobody-of-that-name/m")
 
 
-def test_certificates_that_are_not_there_are_named(monkeypatch, capsys):
+def test_certificates_that_are_not_there_are_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     assert run(["models", "pull", "a/b"]) == 1
     assert "SSL_CERT_FILE is '/nonexistent.pem'" in capsys.readouterr().err

@@ -83,8 +83,10 @@ def pull(name: HubName, progress: Progress | None = None) -> Path:
 
     Raises:
         SmgError: no such model, no access or answer, a file that is not what SHA256SUMS says or of a kind that is
-            never downloaded, no space.
+            never downloaded, no space, or no home directory to keep it in.
     """
+    if str(name.folder).startswith("~"):  # as huggingface_hub has it where it finds no home; it would be made here
+        raise SmgError("there is no home directory to keep models in; set HF_HOME to a directory")
     with explained(str(name)), _locked(name):
         sums_file, contents = _read_sums(name)
         try:
