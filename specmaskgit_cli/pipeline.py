@@ -109,7 +109,7 @@ class Pipeline:
             source: the sound to edit, where it is in memory; the path in the options is then only its name.
 
         Returns:
-            The sounds; none where an edit finds nothing to do.
+            The sounds, each followed by its layers where they are wanted too; none where an edit finds nothing to do.
 
         Raises:
             SmgError: a file that cannot be read, or does not suit the task; sounds larger than `bounds` allows.
@@ -124,23 +124,25 @@ class Pipeline:
             source = Source.read(read) if task.edits else None
         edited = (source.seconds, source.rate, len(source.samples)) if source else ()
         check_made(options, self.config.mel.sample_rate, *edited)
-        warnings = self.engine.prompts.unfamiliar(options.prompt) + (source.notes if source else ())
+        unfamiliar = (warning for text in options.texts for warning in self.engine.prompts.unfamiliar(text))
+        warnings = (*unfamiliar, *(source.notes if source else ()))
         sounds = []
         for one, draw in self.engine.draws(options, Share(progress)):
             started = time.perf_counter()
             result = task.run(self.engine, draw, source, one)
             if result is None:
                 break
-            samples, subtype, extras = result.samples, None, Extras()
-            if source and result.keeps_subtype:
-                samples, subtype, extras = source.restored(samples), source.subtype, source.extras
-            sounds.append(
-                Sound(
-                    samples, result.rate, result.mel, self.config.mel, one.seed, result.options or one,
-                    result.score, warnings + result.notes, time.perf_counter() - started, subtype, result.gain,
-                    origin, extras,
-                )
-            )  # fmt: skip
+            taken = time.perf_counter() - started
+            for made in (result, *result.stems):
+                samples, subtype, extras = made.samples, None, Extras()
+                if source and made.keeps_subtype:
+                    samples, subtype, extras = source.restored(samples), source.subtype, source.extras
+                sounds.append(
+                    Sound(
+                        samples, made.rate, made.mel, self.config.mel, one.seed, made.options or one, made.score,
+                        warnings + made.notes, taken, subtype, made.gain, origin, extras,
+                    )
+                )  # fmt: skip
         return sounds
 
     def inpaint(self, input: str, *boxes: Box, **options) -> Sound:

@@ -21,7 +21,7 @@ LAYERS = [
     "models data",
     "runtime",
     "synthesis export",
-    "tasks training convert",
+    "tasks training convert search",
     "sounds",
     "pipeline",
     "batch benchmark evaluation server",

@@ -10,7 +10,7 @@ import pytest
 import specmaskgit_cli
 from specmaskgit_cli.checkpoint.layout import write_config, write_sums
 from specmaskgit_cli.cli import run
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.evaluation.tables import Table, show
 from specmaskgit_cli.terminal import REPLACED, printable, say
 

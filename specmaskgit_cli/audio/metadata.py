@@ -37,8 +37,9 @@ def check_tags(tags: dict[str, str]) -> None:
 
 def set_tags(file, tags: dict[str, list[str]]) -> None:
     """Give tags to a soundfile.SoundFile that is being written, as far as libsndfile knows them."""
-    for key in KEYS.keys() & tags.keys():
-        setattr(file, key, "; ".join(tags[key]))
+    for key in KEYS:  # in this order, so that the same tags are the same bytes in every process
+        if key in tags:
+            setattr(file, key, "; ".join(tags[key]))
 
 
 def native_name(path: str | os.PathLike) -> str | bytes:

@@ -15,7 +15,7 @@ from ..audio.encoding import FORMATS
 from ..data.tables import Row
 from ..errors import SmgError, UsageError
 from ..options import OutputOptions, SamplingOptions, options_of
-from ..sounds.names import slug
+from ..sounds.names import slug, with_stems
 from ..sounds.record import check_size, sha256
 from ..tasks import TASKS, task_of
 
@@ -61,11 +61,12 @@ class Job:
 
     @property
     def names(self) -> list[str]:
-        """The files of all its sounds: out.wav, or out-1.wav, out-2.wav..."""
+        """The files of all its sounds: out.wav, or out-1.wav, out-2.wav..., each followed by those of its stems."""
         if self.options.num == 1:
-            return [self.name]
+            return with_stems(self.name, self.options)
         stem, dot, extension = self.name.rpartition(".")
-        return [f"{stem}-{index}{dot}{extension}" for index in range(1, self.options.num + 1)]
+        names = [f"{stem}-{index}{dot}{extension}" for index in range(1, self.options.num + 1)]
+        return [each for name in names for each in with_stems(name, self.options)]
 
     def key(self, origin: dict[str, str | None]) -> str:
         """What says that the row was done: all that decides on its files. `origin`: of the model and the like."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from ..checkpoint import resolve
 from ..checkpoint.building import new_checkpoint
 from ..checkpoint.layout import Checkpoint, write_config
-from ..config.settings import PRESETS, EnvelopeConfig
+from ..config.presets import PRESETS
+from ..config.settings import EnvelopeConfig
 from ..errors import UsageError
 from ..models.parts import NETWORKS, TEXT_FILES
 

@@ -26,6 +26,7 @@ from . import (
     models,
     probe,
     replay,
+    search,
     serve,
     show,
     stream,
@@ -74,6 +75,7 @@ for task in TASKS.values():
 app.command()(stream.stream)
 app.command()(batch.batch)
 app.command()(embed.embed)
+app.command()(search.search)
 app.command()(probe.probe)
 app.command()(info.info)
 app.command()(show.show)

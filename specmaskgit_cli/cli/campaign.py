@@ -63,7 +63,7 @@ def campaign(
     require_torch()
     import torch
 
-    from ..config.settings import PRESETS
+    from ..config.presets import PRESETS
     from ..training.campaign import Campaign
 
     if preset not in PRESETS:

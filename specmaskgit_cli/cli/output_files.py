@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SmgError, UsageError
+from ..options import SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,23 @@ class OutputFiles:
     folders: tuple[str, ...] = ()
 
     @classmethod
-    def in_turn(cls, nums: Sequence[int], output: str, image: str | None) -> OutputFiles:
-        """For tasks of so many sounds each, numbered through. Raises UsageError as `numbered` does."""
-        files = iter(numbered(output, sum(nums)))
-        images = iter(numbered(image, sum(nums)) if image else ())
-        pictures = [[next(images, None) for _ in range(num)] for num in nums]
-        return cls([[next(files) for _ in range(num)] for num in nums], pictures)
+    def in_turn(cls, tasks: Sequence[SamplingOptions], output: str, image: str | None) -> OutputFiles:
+        """For the sounds of tasks, numbered through, each followed by its layers where they are wanted too.
+
+        Raises:
+            UsageError: as `numbered` does, or stems beside standard output.
+        """
+        from ..sounds.names import with_stems
+
+        if output == "-" and any(task.stems_apart for task in tasks):
+            raise UsageError("-o - holds one sound, and stems are several; give a file name")
+
+        def named(name: str) -> list[list]:
+            names = iter(numbered(name, sum(task.num for task in tasks)))
+            return [[each for _ in range(task.num) for each in with_stems(next(names), task)] for task in tasks]
+
+        files = named(output)
+        return cls(files, named(image) if image else [[None] * len(names) for names in files])
 
     @classmethod
     def of_inputs(

@@ -61,7 +61,7 @@ def replay(
         model=model, vocoder=vocoder, backend=backend, device=device, threads=threads, play=play, as_json=as_json,
         quiet=quiet,
     )  # fmt: skip
-    files = OutputFiles.in_turn([1], output, image)
+    files = OutputFiles.in_turn([options], output, image)
     made = replace(record.output, metadata=not no_metadata)
     longest = None if yes else LONGEST
     make_sounds("replay", [options], files, made, session, label="replaying", original=file, longest=longest)

@@ -81,7 +81,7 @@ class TaskCommand:
         if self._task.edits:
             targets = OutputFiles.of_inputs(subjects, first.num, *files, self._task.done)
         else:
-            targets = OutputFiles.in_turn([first.num] * len(tasks), *files)
+            targets = OutputFiles.in_turn(tasks, *files)
         make_sounds(self._task.name, tasks, targets, output, session, label=self._task.doing)
 
 

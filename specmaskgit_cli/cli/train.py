@@ -218,7 +218,7 @@ app.command()(pack)
 
 
 def _preset(name: str):
-    from ..config.settings import PRESETS
+    from ..config.presets import PRESETS
 
     if name not in PRESETS:
         raise SmgError(f"--preset {name}: choose from {', '.join(PRESETS)}")

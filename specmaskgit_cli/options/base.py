@@ -59,6 +59,21 @@ class SamplingOptions(Options):
         return DecodeSettings(self.steps, self.guidance, self.temperature, self.top_p, order=self.order)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What to hear: the prompt, or of a scene what its layers are."""
+        return () if self.prompt is None else (self.prompt,)
+
+    @property
+    def stems_apart(self) -> bool:
+        """Whether each sound is followed by its layers."""
+        return False
+
+    @property
+    def sounds(self) -> int:
+        """How many sounds are made."""
+        return self.num
+
+    @property
     def loops(self) -> bool:
         """Whether the end of the sound is to run into its beginning."""
         return False

@@ -46,5 +46,10 @@ class OutputOptions(Options):
         """Raise UsageError where the sound of a task cannot be finished so, as far as that can be told before."""
         if self.rate is not None and isinstance(options, GenerateOptions):
             check_result(options.seconds, self.rate, self.channels or options.channels)
+        level_or_length = self.trim or self.lufs is not None or not self.normalize
+        if level_or_length and isinstance(options, GenerateOptions) and (options.stems or options.layer is not None):
+            raise UsageError(
+                "layers keep the level and length they have in the mix; leave out --lufs, --trim and --no-normalize"
+            )
         if self.trim and options.loops:
             raise UsageError("a loop that is trimmed no longer closes; leave out --trim or --loop")

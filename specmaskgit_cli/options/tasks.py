@@ -12,6 +12,7 @@ from .base import EditOptions, SamplingOptions
 from .box import Box, Boxes
 from .fields import option
 from .kinds import Flag, Number, SoundFile, Text, Whole
+from .layers import MOST_LAYERS, Layer
 from .timing import LONGEST, SHORTEST, TAIL_SECONDS, Levels, Times
 
 VARIETY = 0.2  # by default
@@ -51,6 +52,8 @@ class GenerateOptions(NewSoundOptions):
     envelope: tuple[tuple[float, float], ...] | None = option(
         None, Levels(), "Loudness over time: levels from 0 to 1, or such as -12dB.", metavar="TIME:LEVEL,..."
     )
+    stems: bool = option(False, Flag(), "Also write each layer of a scene such as 'rain + crows' to a file.")
+    layer: int | None = option(None, Whole(1, MOST_LAYERS), "Only this layer of a scene, as it is in the mix.")
     like: str | None = option(None, SoundFile(), "A sound to resemble.", metavar="FILE")
     like_weight: float = option(0.5, Number(0, 1), "Share of --like when there is a prompt too.")
     candidates: int = option(1, Whole(1, 64), "Sounds to make for each one kept, the best match.")
@@ -63,12 +66,48 @@ class GenerateOptions(NewSoundOptions):
         super().__post_init__()
         if self.prompt is None and self.like is None:
             raise UsageError("nothing to make: give a prompt, or a sound with like")
+        self._check_layers()
         if self.seconds is None:
             object.__setattr__(self, "seconds", self._long_enough())
         if self.at and self.at[-1] >= self.seconds:
             last, end = self.at[-1], self.seconds
             with at_fault("at"):
                 raise UsageError(f"at has an event at {last:g} s, and the sound lasts {end:g} s; make it longer")
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The sounds that the prompt is made of, one for most."""
+        return () if self.prompt is None else Layer.parse(self.prompt)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(layer.text for layer in self.layers)
+
+    @property
+    def stems_apart(self) -> bool:
+        return self.stems
+
+    @property
+    def sounds(self) -> int:
+        """With the layers that are held to be mixed."""
+        count = len(self.layers)
+        return self.num * (1 + count) if self.stems else self.num + (count if count > 1 else 0)
+
+    def _check_layers(self) -> None:
+        count = max(1, len(self.layers))
+        if self.layer is not None and (self.layer > count or self.stems):
+            what = "stems writes all layers; leave out one of them" if self.stems else f"the prompt has {count}"
+            with at_fault("layer"):
+                raise UsageError(f"layer is {self.layer}, and {what}")
+        if count == 1:
+            if self.stems:
+                with at_fault("stems"):
+                    raise UsageError('stems are the layers of a scene; give several, such as "rain + crows"')
+            return
+        for name in ("at", "envelope", "like"):
+            if getattr(self, name):
+                with at_fault(name):
+                    raise UsageError(f"{name} is for a single sound, and the prompt has {count}; make them one by one")
 
     def _long_enough(self) -> float:
         """The length of the sound where it is left open, in seconds."""

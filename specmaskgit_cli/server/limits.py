@@ -38,7 +38,7 @@ def _check_work(options: SamplingOptions, length: float) -> None:
     new = getattr(options, "seconds", getattr(options, "join", length))
     if boxes := getattr(options, "boxes", ()):
         new = min(length, sum((length if box.end is None else box.end) - box.start for box in boxes))
-    times = options.num * getattr(options, "candidates", 1)
+    times = options.num * getattr(options, "candidates", 1) * max(1, len(options.texts))
     if new * options.steps * times > MAX_WORK:
         what = f"{new:g} s of sound in {options.steps} steps" + (f", {times} times over," if times > 1 else "")
         raise UsageError(f"{what} is more than one request may ask for; use less of one of them")

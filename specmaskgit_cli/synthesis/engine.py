@@ -65,6 +65,7 @@ class Draw:
         settings: of the decoding core.
         rng: the generator of all that is random in the sound, advanced in place.
         progress: the share of the work that this sound is.
+        layer: which layer of a scene it is, from 0 on.
     """
 
     condition: Condition | None
@@ -72,6 +73,7 @@ class Draw:
     settings: DecodeSettings
     rng: np.random.Generator
     progress: Share = field(default_factory=Share)
+    layer: int = 0
 
     def part(self, index: int, count: int) -> Draw:
         """The same for step `index` of `count`; the generator is shared."""
@@ -93,9 +95,12 @@ class NewMel:
     tokens: np.ndarray
 
 
-def rng_of(seed: int, index: int = 0) -> np.random.Generator:
-    """The random generator of a sound, or with an index of another candidate for it: the one rule for all tasks."""
-    return np.random.default_rng([seed, index])
+def rng_of(seed: int, index: int = 0, layer: int = 0) -> np.random.Generator:
+    """The random generator of a sound, or with an index of another candidate for it: the one rule for all tasks.
+
+    The first layer of a scene is the sound that its prompt alone gives.
+    """
+    return np.random.default_rng([seed, index, layer])
 
 
 class Engine:

@@ -74,9 +74,26 @@ class Prompts:
         if config.embedder.kind == "clap":
             rate = config.embedder.sample_rate
             return Condition(self.runtime.embed_sound(self._read(path, rate), rate), self.style_of(mel))
-        missing = max(0, config.tokenizer.patch_frames - mel.shape[1])
-        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(config.mel.log_clamp))
-        return Condition(self.runtime.embed_audio(padded[None]), self.style_of(mel))
+        return Condition(self._embed(mel), self.style_of(mel))
+
+    @property
+    def hearing_rate(self) -> int:
+        """The sample rate in Hz that `hear` takes."""
+        config = self.config
+        return config.embedder.sample_rate if config.embedder.kind == "clap" else config.mel.sample_rate
+
+    def hear(self, samples: np.ndarray) -> np.ndarray:
+        """A mono sound float32 [n] of any level at `hearing_rate` in the joint space, [1, D]."""
+        loud = normalize_peak(samples, INPUT_PEAK_DB)
+        if self.config.embedder.kind == "clap":
+            return self.runtime.embed_sound(loud, self.hearing_rate)
+        return self._embed(log_mel(loud, self.config.mel))
+
+    def _embed(self, mel: np.ndarray) -> np.ndarray:
+        """A mel [n_mels, frames] of any length in the joint space, [1, D]."""
+        missing = max(0, self.config.tokenizer.patch_frames - mel.shape[1])
+        padded = np.pad(mel, ((0, 0), (0, missing)), constant_values=math.log(self.config.mel.log_clamp))
+        return self.runtime.embed_audio(padded[None])
 
     def _mel(self, path: str) -> np.ndarray:
         return log_mel(self._read(path, self.config.mel.sample_rate), self.config.mel)

@@ -40,4 +40,4 @@ def check_made(
     """
     new = getattr(options, "seconds", 0.0)
     made = getattr(options, "channels", channels)
-    check_result(seconds + new, max(rate, model_rate), made, options.num, most)
+    check_result(seconds + new, max(rate, model_rate), made, options.sounds, most)

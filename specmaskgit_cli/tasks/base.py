@@ -57,6 +57,7 @@ class Result:
         options: the options of the task where it found out one that was left open, so that the file can tell it.
         score: how well a generated sound fits its prompt, where several were compared.
         gain: by what a generated sound was scaled to its level; None for an edit, which keeps the level of its input.
+        stems: the layers of a scene, as they are in it, where they are wanted too.
         keeps_subtype: whether the samples are to be stored the way the input stores its own.
     """
 
@@ -68,3 +69,4 @@ class Result:
     score: float | None = None
     gain: float | None = None
     keeps_subtype: bool = True
+    stems: tuple[Result, ...] = ()

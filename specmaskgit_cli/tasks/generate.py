@@ -11,19 +11,24 @@ from ..conditioning.timeline import Timing
 from ..options import GenerateOptions, NewSoundOptions
 from ..synthesis.engine import Draw, Engine, NewMel, Share, rng_of
 from .base import Result
+from .layers import mixed
 from .loop import JOIN_SECONDS, close_loop
 
 
 def run(engine: Engine, draw: Draw, source: None, options: GenerateOptions) -> Result:
     """A sound exactly as long as asked for, its peak at -1 dBFS: of several candidates the one that fits best.
 
+    A scene is a mix of such sounds.
+
     The ends are faded against clicks, or joined where the sound is to loop.
     """
+    if len(options.layers) > 1:
+        return mixed(engine, draw, options, run)
     rate, style_share = engine.config.mel.sample_rate, 1.0 if options.prompt is None else options.like_weight
     timing = Timing(options.at or (), options.envelope or ()) if options.at or options.envelope else None
     candidates, made = [], []
     for index in range(options.candidates):
-        candidates.append(replace(draw.part(index, options.candidates), rng=rng_of(options.seed, index)))
+        candidates.append(replace(draw.part(index, options.candidates), rng=rng_of(options.seed, index, draw.layer)))
         made.append(engine.generate(candidates[-1], options.seconds, options.variety, style_share, timing))
     best, score = 0, None
     if options.candidates > 1:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config.settings import PRESETS
+from ..config.presets import PRESETS
 from ..data.bundle import TEXTS
 from ..data.clips import open_cache
 from ..errors import SmgError

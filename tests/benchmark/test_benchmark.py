@@ -15,7 +15,8 @@ from specmaskgit_cli.benchmark.flops import generator_flops
 from specmaskgit_cli.benchmark.gemm import gemm_rate, products_model
 from specmaskgit_cli.benchmark.stages import STAGES, Clock, TimedPipeline
 from specmaskgit_cli.cli import run as smg
-from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig, GeneratorConfig
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import CheckpointConfig, GeneratorConfig
 from specmaskgit_cli.errors import SmgError, UsageError
 
 QUICK = run.BenchmarkOptions(seconds=0.5, steps=4, runs=2, threads=1)

@@ -16,7 +16,8 @@ import specmaskgit_cli
 from specmaskgit_cli.checkpoint import load_checkpoint, load_tensors, registry, resolve, write_sums
 from specmaskgit_cli.checkpoint.card import known_sounds, read_card
 from specmaskgit_cli.checkpoint.layout import inspect_files
-from specmaskgit_cli.config.settings import PRESETS, to_dict
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import to_dict
 from specmaskgit_cli.errors import SmgError
 
 SOUNDS = ["dog barking", "rain"]

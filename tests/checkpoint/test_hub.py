@@ -17,7 +17,8 @@ from specmaskgit_cli.checkpoint import load_checkpoint, resolve, write_sums
 from specmaskgit_cli.checkpoint.hub import names as hub_module
 from specmaskgit_cli.checkpoint.hub.names import HubName
 from specmaskgit_cli.checkpoint.layout import SUMS, inspect_files
-from specmaskgit_cli.config.settings import PRESETS, to_dict
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import to_dict
 
 pytest_plugins = ["support.hub_fixtures"]
 

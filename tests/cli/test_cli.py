@@ -16,7 +16,8 @@ import pytest
 from specmaskgit_cli import __version__
 from specmaskgit_cli.checkpoint import write_sums
 from specmaskgit_cli.cli import main, progress
-from specmaskgit_cli.config.settings import PRESETS, to_dict
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import to_dict
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.options import GenerateOptions, options_of
 from specmaskgit_cli.tasks import TASKS

@@ -100,9 +100,10 @@ def test_commands_are_found():
 def test_the_commands_of_the_readme_do_what_they_say(tmp_path, trained, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMG_MODEL", str(trained[1]))
-    (tmp_path / "docs").mkdir()
+    for folder in ("docs", "sounds"):
+        (tmp_path / folder).mkdir()
     rng = np.random.default_rng(0)
-    for name in ("mine", "in", "phone", "rain", "taps", "step", "wind", "dog", "cat", "out"):
+    for name in ("sounds/door", "mine", "in", "phone", "rain", "taps", "step", "wind", "dog", "cat", "out"):
         soundfile.write(f"{name}.wav", rng.uniform(-0.3, 0.3, 22050 * 2) * np.linspace(1, 0, 44100), 22050)
     done = []
     for line, _ in commands_of(ROOT / "README.md"):

@@ -16,7 +16,8 @@ from specmaskgit_cli.conditioning.contour import (
     to_bytes,
 )
 from specmaskgit_cli.config.limits import check_config
-from specmaskgit_cli.config.settings import PRESETS, MelConfig
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import MelConfig
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.spectrogram.mel import log_mel
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from specmaskgit_cli.conditioning.style import LAGS, LIMIT, STATISTICS, Projection, describe
-from specmaskgit_cli.config.settings import PRESETS, MelConfig
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import MelConfig
 
 CFG = MelConfig()
 

@@ -5,7 +5,7 @@ import pytest
 
 from specmaskgit_cli.conditioning.contour import RANGE
 from specmaskgit_cli.conditioning.timeline import Timing, cut_event, flattened
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.errors import UsageError
 
 CONFIG = PRESETS["full"]

@@ -2,7 +2,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from specmaskgit_cli.config.settings import PRESETS, EmbedderConfig, MelConfig  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
+from specmaskgit_cli.config.settings import EmbedderConfig, MelConfig  # noqa: E402
 from specmaskgit_cli.models.embedder import AudioTower  # noqa: E402
 
 

@@ -8,7 +8,8 @@ pytest.importorskip("onnxscript")
 
 from specmaskgit_cli.checkpoint.layout import load_checkpoint  # noqa: E402
 from specmaskgit_cli.conditioning.condition import Condition  # noqa: E402
-from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig, from_dict, to_dict  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
+from specmaskgit_cli.config.settings import CheckpointConfig, from_dict, to_dict  # noqa: E402
 from specmaskgit_cli.decoding.core import decode  # noqa: E402
 from specmaskgit_cli.decoding.settings import DecodeSettings  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from specmaskgit_cli.checkpoint import load_checkpoint, resolve
-from specmaskgit_cli.config.settings import PRESETS, CheckpointConfig
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import CheckpointConfig
 from specmaskgit_cli.models.parts import NETWORKS, PARTS, TEXT_FILES, parts_of
 from specmaskgit_cli.models.signature import Axis
 from specmaskgit_cli.runtime import open_runtime

@@ -8,6 +8,7 @@ from specmaskgit_cli.decoding.settings import ORDERS, DecodeSettings
 from specmaskgit_cli.errors import SmgError
 from specmaskgit_cli.options import Box, GenerateOptions, OutputOptions, options_of
 from specmaskgit_cli.options.kinds import Number
+from specmaskgit_cli.options.layers import Layer
 from specmaskgit_cli.tasks import TASKS
 
 NUMBERS = {name: option.kind for name, option in options_of(GenerateOptions).items() if isinstance(option.kind, Number)}
@@ -15,9 +16,10 @@ NUMBERS = {name: option.kind for name, option in options_of(GenerateOptions).ite
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_options_take_their_limits_and_nothing_beyond(name):
+    prompt = " + ".join(["rain"] * 16) if name == "layer" else "rain"
     low, high, above = NUMBERS[name].low, NUMBERS[name].high, NUMBERS[name].above
     for value in (high,) if above else (high, low):
-        assert getattr(GenerateOptions("rain", **{name: value}), name) == value
+        assert getattr(GenerateOptions(prompt, **{name: value}), name) == value
     for value in (low - 1, high + 1, float("nan"), "1", True, *((low,) if above else ())):
         with pytest.raises(SmgError, match=f"{name} is"):
             GenerateOptions("rain", **{name: value})
@@ -141,3 +143,51 @@ def test_a_sound_is_long_enough_for_what_happens_in_it():
     assert GenerateOptions("dog", at=0, envelope="0:1,30:0").seconds == 30
     with pytest.raises(SmgError, match="at has an event at 4 s, and the sound lasts 4 s"):
         GenerateOptions("dog", at="1,4", seconds=4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "layers"),
+    [
+        ("rain", [("rain", 0)]),
+        ("c++ compiler, 2+2", [("c++ compiler, 2+2", 0)]),
+        ("rain:-3dB", [("rain:-3dB", 0)]),  # alone it has nothing to be softer than
+        ("rain : -3 dB + distant thunder + crows:+1.5db", [("rain", -3), ("distant thunder", 0), ("crows", 1.5)]),
+        ("a:b + c", [("a:b", 0), ("c", 0)]),
+        ("rain + + crows", "an empty layer"),
+        ("rain +", "an empty layer"),
+        ("+ rain", "an empty layer"),
+        ("rain + :-3dB", "an empty layer"),
+        ("rain + crows:30dB", "a layer at 30 dB; use -60 to 24 dB"),
+        (" + ".join("abcdefghijklmnopq"), "17 layers; use up to 16"),
+    ],
+)
+def test_layers_as_people_write_them(prompt, layers):
+    if isinstance(layers, list):
+        assert GenerateOptions(prompt).layers == tuple(Layer(*layer) for layer in layers)
+        return
+    with pytest.raises(SmgError, match=layers) as caught:
+        GenerateOptions(prompt)
+    assert caught.value.field == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prompt": "rain", "stems": True}, "stems are the layers of a scene"),
+        ({"prompt": "rain", "layer": 2}, "layer is 2, and the prompt has 1"),
+        ({"prompt": "a + b", "layer": 1, "stems": True}, "layer is 1, and stems writes all"),
+        ({"prompt": "a + b", "at": 1}, "at is for a single sound, and the prompt has 2"),
+        ({"prompt": "a + b", "envelope": "0:1"}, "envelope is for a single sound"),
+        ({"prompt": "a + b", "like": "x.wav"}, "like is for a single sound"),
+    ],
+)
+def test_what_does_not_go_with_layers_is_refused(values, message):
+    with pytest.raises(SmgError, match=message):
+        GenerateOptions(**values)
+
+
+@pytest.mark.parametrize("values", [{"lufs": -16.0}, {"trim": True}, {"normalize": False}])
+def test_stems_keep_their_levels(values):
+    with pytest.raises(SmgError, match="layers keep the level"):
+        OutputOptions(**values).check(GenerateOptions("a + b", stems=True))
+    OutputOptions(**values).check(GenerateOptions("a + b"))

@@ -21,7 +21,8 @@ from specmaskgit_cli.checkpoint.hub import names as hub_module
 from specmaskgit_cli.checkpoint.hub import transfer
 from specmaskgit_cli.checkpoint.hub.names import HubName
 from specmaskgit_cli.cli import run
-from specmaskgit_cli.config.settings import PRESETS, to_dict
+from specmaskgit_cli.config.presets import PRESETS
+from specmaskgit_cli.config.settings import to_dict
 from specmaskgit_cli.errors import SmgError
 
 NAME = HubName("some-body/model.v2")

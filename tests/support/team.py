@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from specmaskgit_cli import distributed
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.data.clips import open_cache
 from specmaskgit_cli.models.embedder import AudioTower
 from specmaskgit_cli.models.tokenizer import Tokenizer

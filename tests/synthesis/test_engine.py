@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from specmaskgit_cli.conditioning.condition import Condition, Layout
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.decoding.settings import DecodeSettings
 from specmaskgit_cli.synthesis import engine as module
 from specmaskgit_cli.synthesis.engine import Draw, Engine, Share, rng_of

@@ -5,7 +5,7 @@ import pytest
 
 from specmaskgit_cli.conditioning.contour import RANGE
 from specmaskgit_cli.conditioning.timeline import Timeline
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.synthesis.timing import aligned, impose, levelled
 
 CFG = PRESETS["full"].mel

@@ -13,7 +13,7 @@ import torch
 from specmaskgit_cli.checkpoint.building import new_checkpoint
 from specmaskgit_cli.checkpoint.layout import load_checkpoint, write_config
 from specmaskgit_cli.conditioning.condition import Condition
-from specmaskgit_cli.config.settings import PRESETS
+from specmaskgit_cli.config.presets import PRESETS
 from specmaskgit_cli.decoding.settings import DecodeSettings
 from specmaskgit_cli.export.graphs import save_half, share
 from specmaskgit_cli.models.parts import NETWORKS

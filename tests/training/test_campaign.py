@@ -13,7 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 from support.json_page import parsed  # noqa: E402
 
 from specmaskgit_cli.cli import run  # noqa: E402
-from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
 from specmaskgit_cli.data.bundle import PackedTexts, write_bundle  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.data.sources import iterate_clips  # noqa: E402

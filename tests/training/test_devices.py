@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402
 from specmaskgit_cli.training import material as materials  # noqa: E402

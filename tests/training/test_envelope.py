@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
 from specmaskgit_cli.spectrogram.band_envelope import FLOOR, envelope  # noqa: E402
 from specmaskgit_cli.training import envelope_examples as examples  # noqa: E402
 from specmaskgit_cli.training.envelope import _distance  # noqa: E402

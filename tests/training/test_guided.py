@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from specmaskgit_cli.cli import run  # noqa: E402
-from specmaskgit_cli.config.settings import PRESETS, to_dict  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
+from specmaskgit_cli.config.settings import to_dict  # noqa: E402
 from specmaskgit_cli.errors import SmgError  # noqa: E402
 from specmaskgit_cli.models.generator import Generator  # noqa: E402
 from specmaskgit_cli.training.guided import MOST, Lesson, continued, taught, with_guidance  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from specmaskgit_cli.conditioning.contour import follow, to_bytes  # noqa: E402
-from specmaskgit_cli.config.settings import PRESETS  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
 from specmaskgit_cli.data.canvas_batches import draw_canvases  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.models.tokenizer import Tokenizer  # noqa: E402

@@ -15,7 +15,8 @@ from safetensors.torch import load_file  # noqa: E402
 from specmaskgit_cli.checkpoint.layout import inspect_files, load_checkpoint  # noqa: E402
 from specmaskgit_cli.cli import run as smg  # noqa: E402
 from specmaskgit_cli.conditioning.condition import Layout  # noqa: E402
-from specmaskgit_cli.config.settings import PRESETS, MelConfig  # noqa: E402
+from specmaskgit_cli.config.presets import PRESETS  # noqa: E402
+from specmaskgit_cli.config.settings import MelConfig  # noqa: E402
 from specmaskgit_cli.data.canvas import CanvasMaker  # noqa: E402
 from specmaskgit_cli.data.clips import open_cache  # noqa: E402
 from specmaskgit_cli.data.descriptions import caption_from_name  # noqa: E402
