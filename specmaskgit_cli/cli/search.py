@@ -35,7 +35,7 @@ def search(
     places: Places = False,
     playlist: Annotated[str | None, typer.Option(metavar="FILE", help="Also write a playlist: .m3u8.")] = None,
     index: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to keep what is known of the sounds; one file for all.")
+        Path | None, typer.Option(metavar="FILE", help="Where to keep the index, instead of the one in the cache.")
     ] = None,
     model: common.Model = None,
     backend: common.Backend = "auto",

@@ -16,7 +16,7 @@ from ..errors import SmgError
 
 _APPLICATION, _VERSION = 0x536D6753, 1  # tell other SQLite files, and those of other versions, apart
 _PATIENCE = 60.0  # seconds to wait for another process that writes
-_AT_ONCE = 4096  # sounds in memory
+_AT_ONCE = 256  # sounds in memory: 300 MB, should all last an hour
 _TABLE = """CREATE TABLE sounds (
     path BLOB PRIMARY KEY, size INTEGER, modified INTEGER, model TEXT, seconds REAL, embeddings BLOB
 ) WITHOUT ROWID"""
