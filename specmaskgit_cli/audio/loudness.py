@@ -94,7 +94,7 @@ def _peaks(x: np.ndarray, rate: int) -> Iterator[np.ndarray]:
     """The largest value of x [n] or [channels, n] at and after each sample, before the next, by fourfold oversampling;
     float32 [n], in pieces, for the memory's sake."""
     x = np.atleast_2d(x)
-    step, margin = max(1 << 15, (1 << 21) // max(2, len(x))), 1 << 10
+    step, margin = max(1 << 15, (1 << 19) // max(2, len(x))), 1 << 10
     for start in range(0, x.shape[1], step):
         before, count = min(start, margin), min(step, x.shape[1] - start)
         piece = x[:, start - before : start + step + margin]

@@ -125,7 +125,7 @@ def evaluate_model_command(
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
-        sources=sources_of(sources, "--sources"),
+        sources=tuple(sorted(sources_of(sources, "--sources"))),
     )  # fmt: skip
     GenerateOptions(prompt="-", steps=steps, guidance=guidance)  # checks them
     for file in filter(None, (sheet, output)):
@@ -181,7 +181,7 @@ def sampling_command(
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
-        sources=sources_of(sources, "--sources"),
+        sources=tuple(sorted(sources_of(sources, "--sources"))),
     )  # fmt: skip
     if output:
         check_writable(output)
@@ -229,7 +229,7 @@ def paper_command(
 
     options = EvaluationOptions(
         clips=clips, seeds=seeds, seconds=seconds, seed=seed, prompts=prompts, embedder=embedder, judge=judge,
-        sources=sources_of(sources, "--sources"),
+        sources=tuple(sorted(sources_of(sources, "--sources"))),
     )  # fmt: skip
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder")

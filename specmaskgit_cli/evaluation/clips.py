@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 
 def list_clips(
-    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: frozenset[str] = frozenset()
+    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: Collection[str] = ()
 ) -> list[tuple[str, str, str]]:
     """(key, label, expected classes) of all clips of `iterate`.
 
@@ -78,7 +78,7 @@ def list_clips(
 
 def read_clips(
     data: list[Path], keys: list[str], seconds: float, cfg: MelConfig, training: bool = False,
-    remarks: Remarks | None = None, sources: frozenset[str] = frozenset(),
+    remarks: Remarks | None = None, sources: Collection[str] = (),
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Waveforms of the clips of these keys of `list_clips`, each `seconds` long as by `arrange`; unreadable and silent
     ones are left out, and so said in the remarks."""
@@ -134,7 +134,7 @@ def choose(count: int, clips: int, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def iterate(
-    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: frozenset[str] = frozenset()
+    data: list[Path], training: bool = False, remarks: Remarks | None = None, sources: Collection[str] = ()
 ) -> Iterator[tuple[str, Path | Member, dict]]:
     """(key, audio, what is known) of the clips to measure on: those of shards named val* if there are any, else all;
     or, for `training`, those of the other shards if there are any, else all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ Measured = tuple[dict[str, float | np.ndarray], dict[str, np.ndarray]]  # values
 
 
 def clips(
-    data: list[Path], count: int, pipe: Pipeline, remarks: Remarks, sources: frozenset[str] = frozenset()
+    data: list[Path], count: int, pipe: Pipeline, remarks: Remarks, sources: Collection[str] = ()
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(caption, mono waveform [n] at the models' rate, peak -1 dBFS) of the first `count` clips of `clips.iterate`.
 
@@ -69,7 +69,7 @@ def clips(
 def evaluate_edits(
     pipe: Pipeline, data: list[Path], count: int = 32, steps: int = STEPS, prompts: bool = False, seed: int = 0,
     progress: Callable[[int], None] | None = None, judge: str | None = None, report: Callable[[str], None] = print,
-    sources: frozenset[str] = frozenset(),
+    sources: Collection[str] = (),
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Means over clips of all measurements, by task and name.
 

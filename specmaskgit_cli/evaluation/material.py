@@ -41,7 +41,7 @@ class EvaluationOptions:
     prompts: Path | None = None
     embedder: str = "own"
     judge: str | None = None
-    sources: frozenset[str] = frozenset()
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self):
         options_of(GenerateOptions)["seconds"].kind.check("seconds", self.seconds)

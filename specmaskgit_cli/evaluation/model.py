@@ -70,7 +70,7 @@ def evaluate_model(
     material, recogniser = gather(pipe, data, options, report)
     training_sources, validation = split_sources(find_sources(training or data))
     whole = training or data
-    cache = open_cache(whole, pipe.config.mel, report=report, hold_out=options.sources)[0] if training or (
+    cache = open_cache(whole, pipe.config.mel, report=report, hold_out=frozenset(options.sources))[0] if training or (
         validation and training_sources) else None  # fmt: skip
     tick = _counter(
         progress,

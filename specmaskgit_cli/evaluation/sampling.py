@@ -100,11 +100,11 @@ def evaluate_sampling(
 
 def header(pipe: Pipeline, data: list[Path] | None, options: EvaluationOptions) -> dict:
     """What tells measurements apart: the model and the options."""
+    given = asdict(options) | {"sources": list(options.sources), "data": [str(path) for path in data or ()]}
     return {
         "model": pipe.config.name,
         "model_hash": pipe.checkpoint.hash,
-        "options": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(options).items()}
-        | {"data": [str(path) for path in data or ()]},
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in given.items()},
     }
 
 

@@ -25,6 +25,7 @@ class ClapTower(nn.Module):
         """`config`: of the generator that is to be trained, whose mels it hears."""
         super().__init__()
         checkpoint = load_checkpoint(directory)
+        self.fingerprint = checkpoint.hash
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, mel=config.mel))
         self.runtime = OnnxRuntime(checkpoint, allowed_threads())
 

@@ -76,7 +76,7 @@ class EnvelopeStage(Stage):
         floor = floor[:, None, None]
         made = self.model(seen, known, heard).float()
         made = torch.where(made < floor, floor + BELOW * (made - floor), made)
-        distance = _distance(made, torch.maximum(target, floor), wanted, heard, TEXTURE, LOUDER)
+        distance = _distance(made, torch.maximum(target, floor), wanted, heard, TEXTURE, LOUDER).mean()
         loss = part.share(self.options.batch) * distance
         return loss, {"distance": loss.detach()}
 
@@ -93,7 +93,8 @@ class EnvelopeStage(Stage):
             known = bands < round(share * self.bands)
             wanted = ~known & (bands < own[:, None])
             made = torch.maximum(self.model(found, known, heard), floor)
-            errors[f"error_{name}"] = float(_distance(made, target, wanted, heard, 0.0))
+            sounds = wanted.any(-1).sum().clamp(min=1)
+            errors[f"error_{name}"] = float(_distance(made, target, wanted, heard, 0.0).sum() / sounds)
             cells = (wanted[:, None] & heard[..., None]).expand_as(made)
             errors[f"above_{name}"] = float((made - target)[cells].median()) if cells.any() else 0.0
         return errors
@@ -103,11 +104,9 @@ def _distance(
     made: Tensor, target: Tensor, wanted: Tensor, heard: Tensor, texture: float, louder: float = 1.0
 ) -> Tensor:
     """Root of the mean square difference over the bands `wanted` bool [B, bands] and of `texture`, mean over the steps
-    of each sound that has such bands; differences of what is too soft count `louder` times."""
+    of each sound: [B], 0 of those without such bands. Differences of what is too soft count `louder` times."""
     cells = wanted[:, None].float()
     difference = made - target
     weight = torch.where(difference < 0, louder, 1.0)
     square = (weight * difference.square() * cells).sum(-1) / cells.sum(-1).clamp(min=1)
-    sounds = wanted.any(-1).float()
-    mean = ((square + texture).sqrt() * heard).sum(1) / heard.sum(1)
-    return (mean * sounds).sum() / sounds.sum().clamp(min=1)
+    return ((square + texture).sqrt() * heard).sum(1) / heard.sum(1) * wanted.any(-1)

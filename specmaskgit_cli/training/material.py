@@ -103,10 +103,11 @@ def prepare(
 
 
 def _digest(clips: ClipCache, config, tokenizer: Tokenizer, count: int, columns: int, seed: int, embed_audio) -> str:
-    """What the material depends on. Embedders that are modules count by their weights."""
+    """What the material depends on. An embedder counts by its weights, and by its `fingerprint` if it has none here."""
     digest = hashlib.sha256(json.dumps([
         FORMAT, count, columns, seed, to_dict(config.mel), to_dict(config.tokenizer), config.generator.contour_steps,
         [(clip.key, clip.caption, clip.frames) for clip in clips.clips],
+        embed_audio is not None, getattr(embed_audio, "fingerprint", ""),
     ]).encode())  # fmt: skip
     for module in (tokenizer, embed_audio):
         if isinstance(module, torch.nn.Module):

@@ -134,7 +134,7 @@ def test_a_panic_leaves_the_queue_free(capsys):
         deadline = time.monotonic() + 20
         while not later.ended and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert job.state == "failed" and "Panic" in job.error
+        assert job.state == "failed" and "Panic" in job.fault.message
         assert later.result == ["made"]
     finally:
         queue.close()
