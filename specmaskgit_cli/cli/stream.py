@@ -25,6 +25,7 @@ from . import common
 from .parameters import hint_of
 from .player import playing, streaming_player
 from .progress import progress_bar
+from .report import print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,7 @@ def stream(
     order: Order = NewSoundOptions.order,
     output: Output = None,
     raw: Raw = False,
+    as_json: common.AsJson = False,
     quiet: common.Quiet = False,
     model: common.Model = None,
     vocoder: common.Vocoder = None,
@@ -86,6 +88,8 @@ def stream(
     )  # fmt: skip
     if raw and output != "-":
         raise UsageError("--raw is for standard output; give -o - with it")
+    if as_json and output == "-":
+        raise UsageError("--json would come amid the sound on standard output; give -o FILE with it")
     if output is None:
         streaming_player()
     else:
@@ -106,20 +110,32 @@ def stream(
         end = "" if seconds is not None else "; Ctrl-C ends it"
         say(f"smg: {prompt!r}, seed {made.options.seed}{end}", error=True)
     blocks = _blocks(made, lines, timed, quiet)
+    begun = time.monotonic()
     if output is None or output == "-":
-        _pour(blocks, made, raw, output is None, seconds is None)
+        count = _pour(blocks, made, raw, output is None, seconds is None)
+        stopped = None
     else:
-        _write(blocks, made, pipe, output, seconds is None, quiet)
+        count, stopped = _write(blocks, made, pipe, output)
+    if as_json:
+        document = {"model": pipe.config.name, "model_hash": pipe.checkpoint.hash, "prompt": prompt, "file": output}
+        told = {"seed": made.options.seed, "seconds": count / made.rate, "sample_rate": made.rate}
+        more = {"channels": made.options.channels, "seconds_taken": time.monotonic() - begun}
+        print_json("stream", document | told | more | {"warnings": list(made.warnings)})
+    elif output not in (None, "-") and not quiet:
+        say(f"{output}  {count / made.rate:.2f} s  seed {made.options.seed}")
+    if stopped and not (seconds is None and isinstance(stopped, KeyboardInterrupt)):
+        raise stopped
 
 
-def _pour(blocks: Iterator[np.ndarray], made: Stream, raw: bool, play: bool, endless: bool) -> None:
-    """To a player or to standard output, until it ends, the reader has enough, or Ctrl-C."""
-    form, closed = (made.rate, made.options.channels), False
+def _pour(blocks: Iterator[np.ndarray], made: Stream, raw: bool, play: bool, endless: bool) -> int:
+    """To a player or to standard output, until it ends, the reader has enough, or Ctrl-C. Returns how many samples."""
+    form, closed, count = (made.rate, made.options.channels), False, 0
     out = playing(*form) if play else contextlib.nullcontext(Pcm(sys.stdout.buffer, *form, header=not raw))
     try:
         with out as write:
             for block in blocks:
                 write(block)
+                count += block.shape[1]
     except KeyboardInterrupt:
         if not endless:
             raise
@@ -127,10 +143,13 @@ def _pour(blocks: Iterator[np.ndarray], made: Stream, raw: bool, play: bool, end
         closed = not play
     if closed:  # what is still buffered would raise again when the interpreter exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return count
 
 
-def _write(blocks: Iterator[np.ndarray], made: Stream, pipe: Pipeline, output: str, endless: bool, quiet: bool) -> None:
-    """To a file, which is whole whatever ends it but an error."""
+def _write(
+    blocks: Iterator[np.ndarray], made: Stream, pipe: Pipeline, output: str
+) -> tuple[int, KeyboardInterrupt | SystemExit | None]:
+    """To a file, which is whole whatever ends it but an error. Returns how many samples, and what ended it."""
     from ..sounds.record import told_of
 
     tags = told_of(made.options.prompt, pipe.origin, made.options.seed) if pipe.origin else {}
@@ -146,10 +165,7 @@ def _write(blocks: Iterator[np.ndarray], made: Stream, pipe: Pipeline, output: s
             last, stopped = made.end(), signal
             write(last)
             written += last.shape[1]
-    if not quiet:
-        say(f"{output}  {written / made.rate:.2f} s  seed {made.options.seed}")
-    if stopped and not (endless and isinstance(stopped, KeyboardInterrupt)):
-        raise stopped
+    return written, stopped
 
 
 def _blocks(made: Stream, lines: queue.SimpleQueue[bytes] | None, timed: bool, quiet: bool) -> Iterator[np.ndarray]:

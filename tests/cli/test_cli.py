@@ -138,8 +138,8 @@ def test_help_is_quick():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    helped = min(cost("-m", "specmaskgit_cli", "--help") for _ in range(2))
-    assert helped < 4 * min(cost("-c", "import typer") for _ in range(2))
+    helped = min(cost("-m", "specmaskgit_cli", "--help") for _ in range(3))
+    assert helped < 5 * min(cost("-c", "import typer") for _ in range(3))  # 3.3 times, where nothing else runs
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_every_command_reports_and_can_be_quiet():
         ["vary", "a.wav", *FEW],
         ["sketch", "a.wav", "--prompt", "rain", *FEW],
         ["loop", "a.wav", "--join", "0.2", *FEW],
+        ["stream", "rain", "--seconds", "1", "-o", "out.wav", "--steps", "1"],
         ["info", "a.wav", "b.wav"],
         ["show", "a.wav", "b.wav"],
         ["models", "list"],
