@@ -13,7 +13,7 @@ from .report import print_json
 # Distributions: what each is for. The first group is part of every installation.
 CORE = (
     "numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "safetensors", "huggingface-hub", "threadpoolctl",
-    "typer", "rich",
+    "typer", "rich", "mutagen",
 )  # fmt: skip
 EXTRAS = ("torch", "onnx", "transformers", "diffusers", "starlette", "uvicorn", "mcp")
 
@@ -57,7 +57,23 @@ def _program() -> dict:
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
         "installed_in": str(Path(__file__).parents[1]),
+        "command": _command(),
     }
+
+
+def _command() -> str:
+    """What the shell runs where `smg` is typed: another program installs a command of that name, too."""
+    import shutil
+    from pathlib import Path
+
+    found = shutil.which("smg")
+    if found is None:
+        return "no smg in the PATH; type python -m specmaskgit_cli"
+    try:
+        ours = b"specmaskgit_cli" in Path(found).read_bytes()
+    except OSError:
+        ours = False
+    return found if ours else f"{found} is of another program; type specmaskgit"
 
 
 def _packages() -> dict[str, str | None]:

@@ -1,6 +1,7 @@
 """What `smg doctor` finds in a sound installation and in a damaged one."""
 
 import json
+import os
 import shutil
 
 from support.json_page import parsed
@@ -17,6 +18,17 @@ def test_all_is_well(capsys):
     assert run(["doctor", "--threads", "1"]) == 0
     out = capsys.readouterr().out
     assert "everything smg needs is here" in out and found["model"]["hash"] in out
+
+
+def test_whose_command_is_found_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no smg in the PATH" in doctor._command()
+    script = tmp_path / ("smg.bat" if os.name == "nt" else "smg")
+    script.write_text("#!/bin/sh\nfrom somewhere_else import main\n")
+    script.chmod(0o755)
+    assert doctor._command() == f"{shutil.which('smg')} is of another program; type specmaskgit"
+    script.write_text("#!/bin/sh\nfrom specmaskgit_cli.cli import main\n")
+    assert doctor._command() == shutil.which("smg")
 
 
 def test_a_damaged_model_and_a_missing_package_are_told(tmp_path, capsys, monkeypatch):
