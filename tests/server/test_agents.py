@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import jsonschema
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from mcp import Client
+from support.endless import endless_work
 from support.http_server import serving
 
 from specmaskgit_cli import load
@@ -150,18 +150,7 @@ def test_what_is_wrong_is_one_line(use, tmp_path, tool, arguments, words):
 
 
 def test_a_call_that_is_cancelled_stops_its_work(use, pipe, monkeypatch):
-    entered, left = threading.Event(), threading.Event()
-
-    def make(options, progress):
-        entered.set()
-        try:
-            while not left.wait(0.02):
-                progress(1, 2)
-        except BaseException:
-            left.set()
-            raise
-
-    monkeypatch.setattr(pipe, "make", make)
+    entered, left = endless_work(pipe, monkeypatch)
 
     async def work(client):
         call = asyncio.create_task(client.call_tool("generate", QUICK))

@@ -14,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 import soundfile
+from support.endless import endless_work
 from support.http_server import Client, serving
 from support.json_page import parsed
 
@@ -228,18 +229,7 @@ def test_what_takes_too_long_is_given_up(pipe, monkeypatch):
 
 
 def test_a_client_that_goes_away_stops_its_work(pipe, monkeypatch):
-    entered, left = threading.Event(), threading.Event()
-
-    def make(options, progress):
-        entered.set()
-        try:
-            while not left.wait(0.02):
-                progress(1, 2)
-        except BaseException:
-            left.set()
-            raise
-
-    monkeypatch.setattr(pipe, "make", make)
+    entered, left = endless_work(pipe, monkeypatch)
     with serving(pipe) as client:
         connection = client.begin("POST", "/v1/generate", QUICK)
         assert entered.wait(30) and not left.is_set()
